@@ -1,0 +1,30 @@
+"""
+The command line. Each command group lives in a module of its own under `tailrace/commands/`
+and imports what it needs inside its functions, so that `--help` stays fast.
+"""
+
+import sys
+
+import typer
+
+from tailrace.commands import stack
+
+app = typer.Typer(
+    name="tailrace",
+    help="Keeps other systems in step with a Postgres database, exactly once in effect.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.add_typer(stack.app, name="stack")
+
+
+def main() -> None:
+    """The entry point: a problem that a person can mend ends as a sentence, not a traceback."""
+    from tailrace.exits import Problem
+
+    try:
+        app()
+    except Problem as problem:
+        typer.echo(f"tailrace: {problem}", err=True)
+        sys.exit(problem.exit_code)
