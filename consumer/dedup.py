@@ -11,9 +11,11 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import redis
 
+from consumer.errors import Refused
 from consumer.event import Batch, ChangeEvent, Mark, TopicPartition
 from consumer.facts import Degraded
 from consumer.ports import Observer
@@ -24,10 +26,6 @@ KEEP_BYTES = 4 << 20  # 262,144 ids a partition: seconds at full speed, hours at
 KEEP_S = 7 * 24 * 3600  # the keys of a sink that is gone go, too
 TIMEOUT_S = 0.25
 SCRIPT = (Path(__file__).parent / "dedup.lua").read_text()
-
-
-class Evicting(Exception):
-    """This Redis may drop keys by itself, so it is no store for idempotency keys."""
 
 
 class RedisDeduplicator:
@@ -98,7 +96,7 @@ class RedisDeduplicator:
             self._failed(error)
 
     def _load(self, at: TopicPartition) -> set[bytes]:
-        blobs: list[bytes] = self._redis.lrange(self._keys(at)[1], 0, -1)
+        blobs: Any = self._redis.lrange(self._keys(at)[1], 0, -1)
         return {blob[i : i + ID_BYTES] for blob in blobs for i in range(0, len(blob), ID_BYTES)}
 
     def _claim(self) -> None:
@@ -113,7 +111,7 @@ class RedisDeduplicator:
         info: Mapping[str, object] = self._redis.info("memory")
         policy = info.get("maxmemory_policy", "noeviction")
         if policy != "noeviction":
-            raise Evicting(
+            raise Refused(
                 f"Redis has maxmemory-policy {policy}, so it may drop idempotency keys by itself: "
                 "set `maxmemory-policy noeviction`, or name another Redis in `redis.url`"
             )

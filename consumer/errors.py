@@ -9,6 +9,7 @@ The class of an error is the decision; nothing else decides.
     Stopped      asked to stop while it waits    -> leave the batch, it is read again
     Diverged     the source's timeline changed   -> stop and say so; a person decides
     LogLost      Kafka no longer holds it        -> stop and say so; a person decides
+    Refused      it cannot work as configured    -> stop and say so; a person decides
     Unreachable  a server does not answer        -> stop; the daemon starts anew
     anything else is a bug or a dead dependency  -> crash; the daemon restarts with back-off
 """
@@ -62,3 +63,7 @@ class LogLost(Exception):
 
 class Unreachable(Exception):
     """A server did not answer at start; the text says which, and what to look at."""
+
+
+class Refused(Exception):
+    """It cannot work as it is configured; the text says what to change."""

@@ -113,10 +113,21 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a sink did with a batch: `stale` changes were older than what it already had."""
+    """
+    What a sink did with the changes of a batch. `superseded`: a later change of the same key in
+    the batch stands for it. `stale`: what the sink already had was as new.
+    """
 
-    applied: int
+    written: int
+    superseded: int
     stale: int
+
+    def __add__(self, other: "Outcome") -> "Outcome":
+        return Outcome(
+            self.written + other.written,
+            self.superseded + other.superseded,
+            self.stale + other.stale,
+        )
 
 
 @dataclass(frozen=True, slots=True)

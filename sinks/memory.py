@@ -38,7 +38,7 @@ class MemorySink:
                 raise Fenced(f"{at.topic}[{at.partition}] was taken over by another worker")
         applied = sum(map(self._apply, batch.changes))
         store.marks |= batch.marks
-        return Outcome(applied, len(batch.changes) - applied)
+        return Outcome(applied, 0, len(batch.changes) - applied)
 
     def _apply(self, change: ChangeEvent) -> bool:
         """I3: only a newer change than what is there; a deleted row leaves its position behind."""
