@@ -1,0 +1,62 @@
+"""Where the servers of a stack answer, with the passwords: one private file in its folder."""
+
+import dataclasses
+import json
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from devstack.part import write_private
+from devstack.process import free_ports
+
+_FILE = "endpoints.json"
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Addresses of one stack. The DSNs and the Redis URL hold passwords and stay out of `repr`."""
+
+    kafka: str
+    """Bootstrap server, host:port."""
+    controller: str
+    """KRaft controller, host:port; only the broker talks to it."""
+    connect: str
+    """Base URL of Connect's REST interface."""
+    source: str = field(repr=False)
+    """DSN (URI) of the source database."""
+    target: str = field(repr=False)
+    """DSN (URI) of the target database."""
+    redis: str = field(repr=False)
+    """URL of Valkey."""
+    secrets: str
+    """Properties file with source.password, target.password, redis.password for connectors."""
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "Endpoints":
+        """Read what `Stack.up` saved. Raises `FileNotFoundError` when the folder has no stack."""
+        return cls(**json.loads((Path(folder) / _FILE).read_text()))
+
+    @classmethod
+    def choose(cls, folder: Path) -> "Endpoints":
+        """Free ports and new passwords for a new stack, saved."""
+        kafka, controller, connect, source, target, redis = free_ports(6)
+        words = {name: secrets.token_urlsafe(24) for name in ("source", "target", "redis")}
+        private = folder / "secrets.properties"
+        write_private(private, "".join(f"{k}.password={v}\n" for k, v in words.items()))
+        chosen = cls(
+            kafka=f"127.0.0.1:{kafka}",
+            controller=f"127.0.0.1:{controller}",
+            connect=f"http://127.0.0.1:{connect}",
+            source=f"postgresql://postgres:{words['source']}@127.0.0.1:{source}/postgres",
+            target=f"postgresql://postgres:{words['target']}@127.0.0.1:{target}/postgres",
+            redis=f"redis://:{words['redis']}@127.0.0.1:{redis}/0",
+            secrets=str(private),
+        )
+        write_private(folder / _FILE, json.dumps(dataclasses.asdict(chosen), indent=2) + "\n")
+        return chosen
+
+    @classmethod
+    def forget(cls, folder: Path) -> None:
+        """Delete what `choose` saved."""
+        for name in (_FILE, "secrets.properties"):
+            (folder / name).unlink(missing_ok=True)

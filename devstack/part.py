@@ -1,0 +1,141 @@
+"""One server of the stack as a process: start and wait until it answers, stop, kill, look."""
+
+import json
+import os
+import signal
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import psutil
+
+from devstack import process
+
+Progress = Callable[[str, str], None]
+"""Told (part, what it does now). May be called from several threads at once."""
+
+
+def silent(part: str, what: str) -> None:
+    """The progress listener that does not listen."""
+
+
+class PartFailed(Exception):
+    """A part of the stack could not do what was asked: which, why, the last lines of its log."""
+
+    def __init__(self, part: str, why: str, log_tail: str = "") -> None:
+        super().__init__(f"{part} {why}" + (f"\n{log_tail}" if log_tail else ""))
+        self.part = part
+        self.why = why
+        self.log_tail = log_tail
+
+
+class Part(ABC):
+    """
+    A server with a folder of its own for settings, data, log and pid file.
+
+    A subclass says how to prepare, with which command to start, and how to tell that it serves.
+    """
+
+    stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
+    start_timeout_s: ClassVar[float] = 90
+    stop_timeout_s: ClassVar[float] = 30
+
+    def __init__(self, name: str, folder: Path, port: int) -> None:
+        self.name = name
+        self.folder = folder / name
+        self.port = port
+        self.log = self.folder / f"{name}.log"
+        self._pid_file = self.folder / "pid"
+
+    @abstractmethod
+    def prepare(self, progress: Progress) -> None:
+        """Everything before the process: settings written, data formatted on first start."""
+
+    @abstractmethod
+    def command(self) -> Sequence[str]:
+        """The words to start; one of them must contain the part's folder (see `process.find`)."""
+
+    @abstractmethod
+    def answers(self) -> bool:
+        """Whether the server serves requests now (not just: its port is open)."""
+
+    def environment(self) -> Mapping[str, str]:
+        """The process's environment."""
+        return os.environ
+
+    @property
+    def pid(self) -> int | None:
+        """Process id while it runs, else None."""
+        running = self._process()
+        return running.pid if running else None
+
+    def start(self, progress: Progress = silent) -> None:
+        """
+        Start it and return once it answers; returns at once if it already does.
+
+        Raises `PartFailed` when it ends or stays mute (`start_timeout_s`).
+        """
+        if self._process() is None:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.prepare(progress)
+            if not process.port_is_free(self.port):
+                raise PartFailed(self.name, f"needs port {self.port}, which another program has.")
+            progress(self.name, "starting")
+            pid = process.launch(self.command(), self.log, self.environment())
+            self._pid_file.write_text(str(pid))
+        self._wait_until_it_answers()
+        progress(self.name, "running")
+
+    def _wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + self.start_timeout_s
+        while not self.answers():
+            if self._process() is None:
+                raise PartFailed(self.name, "ended while starting.", self.log_tail(20))
+            if time.monotonic() > deadline:
+                why = f"does not answer on port {self.port} after {self.start_timeout_s:.0f} s."
+                raise PartFailed(self.name, why, self.log_tail(20))
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Ask it to end and wait; killed when it does not end within `stop_timeout_s`."""
+        running = self._process()
+        if running and not process.end(running, self.stop_signal, self.stop_timeout_s):
+            process.kill(running)
+        self._pid_file.unlink(missing_ok=True)
+
+    def kill(self) -> None:
+        """SIGKILL, its children included; returns when the process is gone."""
+        running = self._process()
+        if running:
+            process.kill(running)
+        self._pid_file.unlink(missing_ok=True)
+
+    def log_tail(self, lines: int = 20) -> str:
+        """The last lines of its log."""
+        return process.tail(self.log, lines)
+
+    def _process(self) -> psutil.Process | None:
+        try:
+            pid = int(self._pid_file.read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+        return process.find(pid, str(self.folder))
+
+
+def write_properties(path: Path, properties: Mapping[str, object]) -> None:
+    """Write a Java properties file that only its owner may read."""
+    lines = (
+        f"{key}={json.dumps(v) if isinstance(v, bool) else v}" for key, v in properties.items()
+    )
+    write_private(path, "\n".join(lines) + "\n")
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read; replaced in one step, so never seen half done."""
+    new = path.with_name(path.name + ".new")
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    new.replace(path)

