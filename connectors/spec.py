@@ -117,7 +117,7 @@ def _wrong_tables(spec: ConnectorSpec) -> Iterable[str]:
     seen: dict[str, str] = {}
     for table in spec.tables:
         if "," in table.full:
-            yield f"Table {table.full!r} has a comma in its name, which Debezium's lists cannot carry."
+            yield f"Table {table.full!r} has a comma in its name, which Debezium cannot list."
         topic = re.sub(r"[^A-Za-z0-9._-]", "_", table.full)
         if topic in seen:
             yield f"Tables {seen[topic]} and {table.full} would share one topic: rename one."
