@@ -54,11 +54,12 @@ _wrapped = msgspec.json.Decoder(_Payload).decode
 class _Reached:
     """How far one partition was decoded, and which changes stood at exactly that position."""
 
-    __slots__ = ("committed_at_us", "last", "others", "position")
+    __slots__ = ("committed_at_us", "last", "others", "position", "snapshot_lsn")
 
     def __init__(self, mark: Mark) -> None:
         self.position = mark.position
         self.committed_at_us = mark.committed_at_us
+        self.snapshot_lsn = mark.snapshot_lsn
         self.last: Identity | None = None  # None: not known
         self.others: set[Identity] = set()
 
@@ -105,7 +106,12 @@ class DebeziumDecoder:
         marks = {}
         for at, records in polled.items():
             reached = self._reached[at]
-            marks[at] = Mark(records[-1].offset + 1, reached.position, reached.committed_at_us)
+            marks[at] = Mark(
+                records[-1].offset + 1,
+                reached.position,
+                reached.committed_at_us,
+                reached.snapshot_lsn,
+            )
         return marks
 
     def _decode_partition(  # noqa: C901 - flat on purpose: calls cost more than the work
@@ -191,8 +197,8 @@ def _rare(op: str, key: bytes | None, table: str, source: _Source, reached: _Rea
 
 def _snapshot_position(source: _Source, reached: _Reached) -> Position:
     """
-    A row of a snapshot. The first one of a snapshot that is newer than what was streamed opens
-    a new life (gen + 1); an older one is a repeat and stays in this life, below all that streamed.
+    A row of a snapshot. One that is newer than what was streamed opens a new life (gen + 1); a
+    repeat of an older one stays in this life, below all that was streamed.
     """
     if source.snapshot == "incremental":
         if source.sequence is None:
@@ -202,11 +208,13 @@ def _snapshot_position(source: _Source, reached: _Reached) -> Position:
     if source.lsn is None:
         raise Unreadable("a snapshot row without `source.lsn`: it has no place in the order")
     gen, commit, lsn = reached.position
-    newer = source.lsn > max(commit, lsn) or source.ts_us > (
-        reached.committed_at_us + DIVERGENCE_SLACK_US
+    newer = source.lsn > max(commit, lsn) or (
+        source.ts_us > reached.committed_at_us + DIVERGENCE_SLACK_US
     )
-    if commit != SNAPSHOT_COMMIT and newer:
-        gen += 1
+    if newer and source.lsn != reached.snapshot_lsn:
+        reached.snapshot_lsn = source.lsn
+        if commit != SNAPSHOT_COMMIT:
+            gen += 1
     return Position(gen, SNAPSHOT_COMMIT, source.lsn)
 
 

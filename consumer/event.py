@@ -53,14 +53,18 @@ class Span(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """How far a sink is in one partition: the next offset it wants, the last position it has."""
+    """
+    How far a sink is in one partition: the next offset it wants, the newest position it has, and
+    the LSN of the snapshot with which the present life of the source began (0: none seen).
+    """
 
     next_offset: int
     position: Position
     committed_at_us: int
+    snapshot_lsn: int
 
 
-FIRST = Mark(0, START, 0)
+FIRST = Mark(0, START, 0, 0)
 
 
 class ChangeEvent(msgspec.Struct, frozen=True, gc=False):

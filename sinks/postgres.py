@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from consumer.errors import Busy, Fenced, Rejected
-from consumer.event import Batch, ChangeEvent, Mark, Outcome, Position, TopicPartition
+from consumer.event import START, Batch, ChangeEvent, Mark, Outcome, Position, TopicPartition
 from sinks import refusal
 from sinks.compaction import Placeholder
 from sinks.target import STATEMENTS, Target, read_targets
@@ -67,10 +67,10 @@ class PostgresSink:
             connection.commit()
         marks = {}
         self._epochs.clear()
-        for topic, partition, next_offset, gen, commit, lsn, committed_at_us, epoch in rows:
+        for topic, partition, epoch, next_offset, gen, commit, lsn, *rest in rows:
             at = TopicPartition(topic, partition)
             self._epochs[at] = epoch
-            marks[at] = Mark(next_offset, Position(gen, commit, lsn), committed_at_us)
+            marks[at] = Mark(next_offset, Position(gen, commit, lsn), *rest)
         self._in_doubt = False
         return marks
 
@@ -113,6 +113,8 @@ class PostgresSink:
         total = Outcome(0, 0, 0)
         for target, changes in self._by_table(connection, batch.changes):
             total += self._writer.write(connection, target, changes, floors.get(target.name))
+            if changes[0].op == "t":
+                floors[target.name] = max(changes[0].position, floors.get(target.name, START))
         return total
 
     def _advance(self, connection: psycopg.Connection[Any], batch: Batch) -> dict[str, Position]:
@@ -121,7 +123,7 @@ class PostgresSink:
         rows = [
             (
                 *(at.topic, at.partition, self._epochs.get(at, -1), span.start, span.stop),
-                *(*marks[at].position, marks[at].committed_at_us),
+                *(*marks[at].position, *marks[at][2:]),
             )
             for at, span in sorted(spans.items())
         ]

@@ -8,7 +8,7 @@ CREATE TABLE IF NOT EXISTS tailrace.offsets (
   next_offset bigint NOT NULL DEFAULT 0,
   epoch bigint NOT NULL DEFAULT 1,
   gen int NOT NULL DEFAULT 0, commit bigint NOT NULL DEFAULT -1, lsn bigint NOT NULL DEFAULT 0,
-  committed_at_us bigint NOT NULL DEFAULT 0,
+  committed_at_us bigint NOT NULL DEFAULT 0, snapshot_lsn bigint NOT NULL DEFAULT 0,
   updated_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (sink, topic, partition)
 ) WITH (fillfactor = 50);
@@ -42,16 +42,17 @@ INSERT INTO tailrace.offsets AS o (sink, topic, partition)
 SELECT %s, topic, partition
 FROM unnest(%s::text[], %s::int[]) AS n (topic, partition) ORDER BY topic, partition
 ON CONFLICT (sink, topic, partition) DO UPDATE SET epoch = o.epoch + 1, updated_at = now()
-RETURNING topic, partition, next_offset, gen, commit, lsn, committed_at_us, epoch;
+RETURNING topic, partition, epoch, next_offset, gen, commit, lsn, committed_at_us,
+          snapshot_lsn;
 
 -- name: advance
 -- First statement of every transaction: the compare-and-set that makes effects exactly once.
 UPDATE tailrace.offsets o
 SET next_offset = n.stop, gen = n.gen, commit = n.commit, lsn = n.lsn,
-    committed_at_us = n.committed_at_us, updated_at = now()
+    committed_at_us = n.committed_at_us, snapshot_lsn = n.snapshot_lsn, updated_at = now()
 FROM unnest(%s::text[], %s::int[], %s::bigint[], %s::bigint[], %s::bigint[], %s::int[],
-            %s::bigint[], %s::bigint[], %s::bigint[])
-     AS n (topic, partition, epoch, start, stop, gen, commit, lsn, committed_at_us)
+            %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
+     AS n (topic, partition, epoch, start, stop, gen, commit, lsn, committed_at_us, snapshot_lsn)
 WHERE o.sink = %s AND o.topic = n.topic AND o.partition = n.partition
   AND o.next_offset = n.start AND o.epoch = n.epoch;
 

@@ -20,9 +20,7 @@ def load_statements(path: Path) -> Mapping[str, LiteralString]:
     """`-- name: x` opens a statement; the file is ours, so its text may be trusted as SQL."""
     parts = re.split(r"^-- name: (\w+)\n", path.read_text(), flags=re.MULTILINE)
     return {
-        name: cast(
-            LiteralString, re.sub(r"^--.*\n", "", body, flags=re.MULTILINE).strip().rstrip(";")
-        )
+        name: re.sub(r"^--.*\n", "", body, flags=re.MULTILINE).strip().rstrip(";")
         for name, body in zip(parts[1::2], parts[2::2], strict=True)
     }
 
