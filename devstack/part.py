@@ -79,7 +79,7 @@ class Part(ABC):
         if self._process() is None:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.prepare(progress)
-            if not process.wait_until(lambda: process.port_is_free(self.port), timeout_s=5):
+            if not process.wait_until(lambda: process.port_is_free(self.port), timeout_s=2):
                 raise PartFailed(self.name, f"needs port {self.port}, which another program has.")
             progress(self.name, "starting")
             pid = process.launch(self.command(), self.log, self.environment())

@@ -69,6 +69,8 @@ def find(pid: int, marker: str) -> psutil.Process | None:
     """The living process `pid`, if its command line contains `marker`; else None."""
     try:
         process = psutil.Process(pid)
+        # The line is empty for the moment in which one program becomes another (exec).
+        wait_until(lambda: bool(process.cmdline()) or not _lives(process), timeout_s=1)
         return process if any(marker in word for word in process.cmdline()) else None
     except psutil.Error:
         return None
