@@ -91,7 +91,9 @@ class RedisDeduplicator:
                 keys += self._keys(at)
                 args += [span.stop, b"".join(packed[at])]
             self._script(keys, args)
-            self._failures = 0
+            if self._failures:
+                self._failures = 0
+                self._observe(Degraded(None))
         except redis.RedisError as error:
             self._failed(error)
 

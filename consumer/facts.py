@@ -14,9 +14,17 @@ class Assigned:
 
 
 @dataclass(frozen=True, slots=True)
+class Polled:
+    """The loop came by, with this many records or none."""
+
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
 class Applied:
     """
-    One batch is durable in the sink; `records` = changes + duplicates + filtered + parked.
+    One batch is durable in the sink. Every one of its `records` ended in one way (I4):
+    outcome.written + superseded + stale + duplicates + filtered + parked = records.
 
     `polled_at_s`, `applied_at_s` and `acked_at_s` are on the worker's monotonic clock.
     """
@@ -50,9 +58,12 @@ class Parked:
 
 @dataclass(frozen=True, slots=True)
 class Degraded:
-    """The idempotency keys cannot be reached; the sink's own guards carry on alone."""
+    """
+    The idempotency keys cannot be reached, for this reason: the sink's own guards carry on
+    alone. Without a reason: they are back.
+    """
 
-    reason: str
+    reason: str | None
 
 
-Fact = Assigned | Applied | Held | Parked | Degraded
+Fact = Assigned | Polled | Applied | Held | Parked | Degraded

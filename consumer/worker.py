@@ -9,7 +9,7 @@ from itertools import count
 
 from consumer.errors import Busy, Fenced, Rebalanced, Rejected, Stopped
 from consumer.event import Batch, DeadLetter, Outcome, TopicPartition
-from consumer.facts import Applied, Assigned, Held, Parked
+from consumer.facts import Applied, Assigned, Held, Parked, Polled
 from consumer.plan import letters, plan, without
 from consumer.ports import DeadLetters, Decoder, Deduplicator, Observer, Sink, Source
 from consumer.retry import Backoff
@@ -65,15 +65,16 @@ class Worker:
     def _read(self) -> InFlight | None:
         """poll -> decode -> dedupe -> plan"""
         polled = self.source.poll()
-        if not polled:
-            return None
         polled_at_s = self.clock()
+        records = sum(map(len, polled.values()))
+        self.observe(Polled(records))
+        if not records:
+            return None
         events, unreadable = self.decoder.decode(polled)
         changes = self.dedup.unseen(events)
         batch = plan(changes, self._next_offsets, self.decoder.marks(polled))
         self._next_offsets |= {at: span.stop for at, span in batch.spans.items()}
         self._park(unreadable)
-        records = sum(map(len, polled.values()))
         return InFlight(
             batch,
             records,

@@ -21,6 +21,7 @@ pipeline: shop
 source:
   dsn: postgresql://me:s3cr3t@db:5432/shop
   tables: [public.customers, "public.Odd Name"]
+  placeholder: unchanged-0123456789abcdef
 sinks:
   warehouse:
     type: postgres
