@@ -9,8 +9,8 @@ on session settings. It holds for a quiet point: what is still on its way counts
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from tailrace.digests import (
     Connection,
@@ -26,7 +26,8 @@ from tailrace.digests import (
 Kind = Literal["missing", "extra", "changed"]
 
 
-class Difference(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Difference:
     """One row that is not the same on both sides."""
 
     kind: Kind
@@ -152,4 +153,4 @@ def _with_columns(ours: Side, theirs: Side, found: Difference) -> Difference:
         return found
     left, right = (side.values(ours.columns, found.key) for side in (ours, theirs))
     pairs = zip(ours.columns, left, right, strict=True)
-    return found._replace(columns=tuple(name for name, one, other in pairs if one != other))
+    return replace(found, columns=tuple(name for name, one, other in pairs if one != other))
