@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from tailrace.commands import config, stack
+from tailrace.commands import config, stack, verify
 
 app = typer.Typer(
     name="tailrace",
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 app.add_typer(config.app, name="config")
 app.add_typer(stack.app, name="stack")
+app.command()(verify.verify)
 
 
 def main() -> None:

@@ -6,9 +6,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings
 from psycopg import sql
 
 from devstack import Endpoints, Stack
+
+settings.register_profile("house", deadline=None)  # tests wait on facts, never on time
+settings.load_profile("house")
 
 KINDS = ("unit", "contracts", "integration", "e2e", "chaos")
 FOLDER = Path(__file__).parent.parent / ".tailrace" / "tests"

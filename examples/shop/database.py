@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 from psycopg import Connection
 
 from examples.shop import values
-from examples.shop.statements import read
 from examples.shop.transactions import customer_row
 from examples.shop.writer import Item, Order, Writer
+from sinks.target import load_statements
 
 TABLES = (
     "public.customers",
@@ -21,8 +21,9 @@ TABLES = (
 )
 """The tables as pipeline.yaml names them."""
 
-LOAD = read("load.sql")
-_INVARIANTS = read("invariants.sql")
+_HERE = Path(__file__).parent
+LOAD = load_statements(_HERE / "load.sql")
+_INVARIANTS = load_statements(_HERE / "invariants.sql")
 
 
 class Broken(NamedTuple):

@@ -10,16 +10,18 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from devstack import Endpoints
 from examples.shop import database
 from examples.shop.load import Load
 from examples.shop.transactions import KINDS
+from tests.conftest import Databases
 
 Connection = psycopg.Connection[Any]
 
 
 @pytest.fixture
-def shop(new_database: Callable[[], str]) -> str:
-    return filled(new_database())
+def shop(new_source: Databases) -> str:
+    return filled(new_source())
 
 
 @pytest.fixture
@@ -91,10 +93,10 @@ def test_all_kinds_occur_and_the_invariants_hold(shop: str, connection: Connecti
     assert sessions(connection) == []
 
 
-def test_the_same_seed_leaves_the_same_rows(new_database: Callable[[], str]) -> None:
+def test_the_same_seed_leaves_the_same_rows(new_source: Databases) -> None:
     left = []
     for seed in (7, 7, 8):
-        dsn = filled(new_database())
+        dsn = filled(new_source())
         with Load(dsn, rate=5000, transactions=400, seed=seed) as load:
             assert load.wait(60)
         left.append(content(dsn))
@@ -124,11 +126,11 @@ def test_transactions_overlap(shop: str, connection: Connection) -> None:
 
 
 def test_it_comes_back_when_the_server_does(
-    shop: str, postgres_server: str, connection: Connection
+    shop: str, endpoints: Endpoints, connection: Connection
 ) -> None:
     name = sql.Identifier(connection.info.dbname)
     allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
-    with psycopg.connect(postgres_server, autocommit=True) as admin, Load(shop) as load:
+    with psycopg.connect(endpoints.source, autocommit=True) as admin, Load(shop) as load:
         until(load, lambda: load.report().committed.total() > 50)
         admin.execute(allow.format(name, sql.SQL("false")))
         for pid in sessions(connection):
@@ -150,9 +152,9 @@ def test_what_it_did_not_expect_is_raised(shop: str, connection: Connection) -> 
         load.stop()
 
 
-def test_as_a_program(new_database: Callable[[], str]) -> None:
+def test_as_a_program(new_source: Databases) -> None:
     command = [sys.executable, "-m", "examples.shop.load", "--for", "1", "--rate", "50"]
-    dsn = new_database()
+    dsn = new_source()
     done = subprocess.run(
         command, env=os.environ | {"SHOP_DSN": dsn}, capture_output=True, text=True, check=True
     )

@@ -147,14 +147,14 @@ class TestMistakes:
     @pytest.mark.parametrize(
         ("extra", "sentence"),
         [
-            ("snks: {}\n", "line 9: unknown key snks; did you mean sinks? [TR-CFG-003]"),
+            ("snks: {}\n", "line 10: unknown key snks; did you mean sinks? [TR-CFG-003]"),
             ("log: {lvl: info}\n", "unknown key log.lvl; did you mean level? [TR-CFG-003]"),
             ("log: {zzz: 1}\n", "unknown key log.zzz; known are format, level. [TR-CFG-003]"),
             ("kafka: {1: 2}\n", "unknown key kafka.1; known are bootstrap. [TR-CFG-003]"),
             ("    wrkers: 1\n", "unknown key sinks.warehouse.wrkers; did you mean workers?"),
             ("log: {level: loud}\n", "log.level must be debug, info, warning or error, but"),
             ("log: [1]\n", "log must be a section with keys of its own, but"),
-            ("log: {level: {a: 1}}\n", "line 9 gives it keys of its own. [TR-CFG-004]"),
+            ("log: {level: {a: 1}}\n", "line 10 gives it keys of its own. [TR-CFG-004]"),
             ("kafka: {bootstrap: ''}\n", "kafka.bootstrap must be a text that is not empty"),
             ("health: {port: 70000}\n", "must be a port number from 0 to 65535, but"),
             ("health: {port: 1.5}\n", "says '1.5'. [TR-CFG-004]"),
@@ -347,5 +347,5 @@ class TestCommands:
         assert printed == json.loads(json.dumps(schema()))
         source = printed["$defs"]["Source"]
         assert {"dsn", "dsn_file", "tables"} <= set(source["properties"])
-        assert source["required"] == ["tables"]
+        assert source["required"] == ["tables", "placeholder"]
         assert source["additionalProperties"] is False
