@@ -5,14 +5,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from devstack import jars, java
-from devstack.part import Part, Progress, write_properties
+from devstack import jars
+from devstack.java import JavaPart
+from devstack.part import Progress, write_properties
+from devstack.profile import Profile
 
 LOSSLESS = Path(__file__).parents[1] / "connectors" / "lossless" / "dist"
 """Where the wrapper plugin's jar is, beside us; it belongs into the same folder as Debezium."""
 
 
-class Connect(Part):
+class Connect(JavaPart):
     """
     The Connect worker; REST on loopback only.
 
@@ -25,49 +27,44 @@ class Connect(Part):
         url: str,
         kafka: str,
         cache: Path,
-        profile: java.Profile,
+        profile: Profile,
+        *,
+        exactly_once: bool,
     ) -> None:
-        super().__init__("connect", folder, urlsplit(url).port or 0)
+        port = urlsplit(url).port or 0
+        super().__init__("connect", folder, port, cache, profile, profile.connect_heap_mb)
         self._url = url
-        self._stack_folder = folder
         self._kafka = kafka
-        self._cache = cache
-        self._profile = profile
+        self._exactly_once = exactly_once
+        self._readable = folder
         self._settings = self.folder / "worker.properties"
         self._plugins = self.folder / "plugins"
 
     def prepare(self, progress: Progress) -> None:
-        jars.fetch("kafka", self._cache, progress)
-        debezium = jars.fetch("debezium", self._cache, progress)
-        java.write_log_settings(self.folder)
+        super().prepare(progress)
         write_properties(self._settings, self._properties())
-        target = self._plugins / "debezium-postgres"
-        target.mkdir(parents=True, exist_ok=True)
-        for old in target.iterdir():
+        plugin = self._plugins / "debezium-postgres"
+        plugin.mkdir(parents=True, exist_ok=True)
+        for old in plugin.iterdir():
             old.unlink()
-        for jar in [*debezium, *LOSSLESS.glob("*.jar")]:
-            (target / jar.name).symlink_to(jar)
+        debezium = jars.fetch("debezium", self._cache, progress)
+        for jar in (*debezium, *LOSSLESS.glob("*.jar")):
+            (plugin / jar.name).symlink_to(jar)
 
     def command(self) -> Sequence[str]:
-        flags, heap_mb = self._profile.jvm_flags, self._profile.connect_heap_mb
         main = "org.apache.kafka.connect.cli.ConnectDistributed"
-        return java.command(self.folder, heap_mb, flags, main, str(self._settings))
-
-    def environment(self) -> Mapping[str, str]:
-        return java.environment(jars.paths("kafka", self._cache))
+        return self.server(main, str(self._settings))
 
     def answers(self) -> bool:
         try:
-            with urllib.request.urlopen(
-                f"{self._url}/health", timeout=2
-            ) as answer:  # our own loopback address
+            with urllib.request.urlopen(f"{self._url}/health", timeout=5) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False
 
     def _properties(self) -> Mapping[str, object]:
         converter = "org.apache.kafka.connect.json.JsonConverter"
-        config = "org.apache.kafka.common.config.provider"
+        provider = "org.apache.kafka.common.config.provider"
         return {
             "bootstrap.servers": self._kafka,
             "group.id": "connect",
@@ -92,10 +89,10 @@ class Connect(Part):
             "session.timeout.ms": 3000,
             "heartbeat.interval.ms": 1000,
             "connector.client.config.override.policy": "All",
-            "exactly.once.source.support": "enabled",
+            "exactly.once.source.support": "enabled" if self._exactly_once else "disabled",
             "config.providers": "file,env",
-            "config.providers.file.class": f"{config}.FileConfigProvider",
-            "config.providers.file.param.allowed.paths": self._stack_folder,
-            "config.providers.env.class": f"{config}.EnvVarConfigProvider",
+            "config.providers.file.class": f"{provider}.FileConfigProvider",
+            "config.providers.file.param.allowed.paths": self._readable,
+            "config.providers.env.class": f"{provider}.EnvVarConfigProvider",
             "config.providers.env.param.allowlist.pattern": "TAILRACE_.*",
         }

@@ -55,7 +55,7 @@ class Part(ABC):
 
     @abstractmethod
     def command(self) -> Sequence[str]:
-        """The words to start; one of them must contain the part's folder (see `process.find`)."""
+        """The words to start it; one must name a file in the part's folder (see `process.find`)."""
 
     @abstractmethod
     def answers(self) -> bool:
@@ -102,7 +102,7 @@ class Part(ABC):
         """Ask it to end and wait; killed when it does not end within `stop_timeout_s`."""
         running = self._process()
         if running and not process.end(running, self.stop_signal, self.stop_timeout_s):
-            process.kill(running)
+            self.kill()
         self._pid_file.unlink(missing_ok=True)
 
     def kill(self) -> None:
@@ -121,7 +121,7 @@ class Part(ABC):
             pid = int(self._pid_file.read_text())
         except (FileNotFoundError, ValueError):
             return None
-        return process.find(pid, str(self.folder))
+        return process.find(pid, f"{self.folder}{os.sep}")
 
 
 def write_properties(path: Path, properties: Mapping[str, object]) -> None:

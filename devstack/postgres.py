@@ -9,9 +9,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from devstack.java import Profile
 from devstack.part import Part, PartFailed, Progress
 from devstack.process import unprivileged
+from devstack.profile import Profile
 
 
 class Postgres(Part):

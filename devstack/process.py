@@ -11,6 +11,7 @@ import random
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,7 +81,7 @@ def end(process: psutil.Process, signal_number: int, timeout_s: float) -> bool:
         process.send_signal(signal_number)
     except psutil.NoSuchProcess:
         return True
-    return not psutil.wait_procs(family, timeout=timeout_s)[1]
+    return _gone(family, timeout_s)
 
 
 def kill(process: psutil.Process) -> None:
@@ -94,7 +95,24 @@ def kill(process: psutil.Process) -> None:
             member.kill()
         except psutil.NoSuchProcess:
             continue
-    psutil.wait_procs(family, timeout=10)
+    _gone(family, timeout_s=10)
+
+
+def _gone(family: list[psutil.Process], timeout_s: float) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while any(map(_lives, family)):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _lives(process: psutil.Process) -> bool:
+    """A zombie, which only waits for its parent to take note, no longer lives."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def unprivileged() -> list[str]:

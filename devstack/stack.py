@@ -1,25 +1,29 @@
 """All servers of one data folder together."""
 
+import dataclasses
+import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from devstack import jars
 from devstack.connect import Connect
 from devstack.endpoints import Endpoints
-from devstack.java import PROFILES
 from devstack.kafka import Kafka
-from devstack.part import Part, Progress, silent
+from devstack.part import Part, Progress, silent, write_private
 from devstack.postgres import Postgres
 from devstack.process import locked
+from devstack.profile import PROFILES
 from devstack.valkey import Valkey
 
 PARTS = ("kafka", "connect", "postgres-source", "postgres-target", "redis")
+_OPTIONS = "options.json"
 
 
 class PartStatus(NamedTuple):
-    """What is true of a part now."""
+    """What is true of a part now: process id while it runs, and whether it serves requests."""
 
     part: str
     pid: int | None
@@ -27,61 +31,85 @@ class PartStatus(NamedTuple):
     answers: bool
 
 
+@dataclass(frozen=True)
+class Options:
+    """How a stack is started; kept in its folder, so that whoever restarts a part does it alike."""
+
+    profile: str = "small"
+    """"small" or "bench", see profile.py."""
+    exactly_once: bool = False
+    """Connect's exactly-once mode, for every source connector of the worker."""
+    cache: str = field(default_factory=lambda: str(jars.default_cache()))
+    """Folder of the jars, shared by stacks."""
+
+
 class Stack:
     """
     The embedded stack whose data, settings, logs and passwords are in `folder`.
 
     Any process may make one for the same folder and sees the same servers: what runs is read
-    from the folder and the processes, never remembered here. `profile` ("small" or "bench") and
-    `cache` (where jars are kept for all stacks) matter only to what is started from now on.
+    from the folder and the processes, never remembered here. Keyword arguments are `Options`;
+    the ones not given stay as the folder has them. They matter to what is started from now on.
     """
 
     def __init__(
-        self, folder: Path | str, *, profile: str = "small", cache: Path | None = None
+        self,
+        folder: Path | str,
+        *,
+        profile: str | None = None,
+        exactly_once: bool | None = None,
+        cache: Path | str | None = None,
     ) -> None:
         self.folder = Path(folder).resolve()
-        self._profile = PROFILES[profile]
-        self._cache = cache or jars.default_cache()
+        given = {
+            "profile": profile,
+            "exactly_once": exactly_once,
+            "cache": str(Path(cache).resolve()) if cache else None,
+        }
+        changes = {name: value for name, value in given.items() if value is not None}
+        self.options = Options(**{**self._saved_options(), **changes})
 
     def up(self, progress: Progress = silent) -> Endpoints:
         """
-        Start what does not run and return once every server answers.
+        Start what does not run; returns once every server answers.
 
-        Raises `PartFailed` for the first part that could not be started; the others stay.
+        Raises `PartFailed` for a part that could not be started; the others stay as they are.
         """
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with locked(self.folder / "lock"):
+            write_private(self.folder / _OPTIONS, json.dumps(dataclasses.asdict(self.options)))
             endpoints = self._endpoints() or Endpoints.choose(self.folder)
             kafka, connect, *others = self._parts(endpoints)
-            with ThreadPoolExecutor(len(PARTS)) as pool:
-                starts = [pool.submit(part.start, progress) for part in (kafka, *others)]
-                starts[0].result()
-                starts.append(pool.submit(connect.start, progress))
+            with ThreadPoolExecutor(len(others)) as pool:
+                starts = [pool.submit(part.start, progress) for part in others]
+                kafka.start(progress)
+                connect.start(progress)
             for start in starts:
                 start.result()
         return endpoints
 
     def down(self, progress: Progress = silent) -> None:
         """Stop every server in order: those that hold connections before those that serve them."""
-        with locked(self.folder / "lock"):
-            self._stop_all(progress)
+        if self.folder.exists():
+            with locked(self.folder / "lock"):
+                self._stop_all(progress)
 
     def reset(self, progress: Progress = silent) -> None:
-        """Stop every server and delete its data, the ports and the passwords; jars stay."""
-        with locked(self.folder / "lock"):
-            self._stop_all(progress)
-            for name in PARTS:
-                shutil.rmtree(self.folder / name, ignore_errors=True)
-            Endpoints.forget(self.folder)
+        """Stop every server and delete its data, the ports and the passwords; the jars stay."""
+        if self.folder.exists():
+            with locked(self.folder / "lock"):
+                self._stop_all(progress)
+                for name in PARTS:
+                    shutil.rmtree(self.folder / name, ignore_errors=True)
+                Endpoints.forget(self.folder)
+                (self.folder / _OPTIONS).unlink(missing_ok=True)
 
     def status(self) -> list[PartStatus]:
         """Every part as it is now; empty when the folder has no stack."""
         endpoints = self._endpoints()
-        if endpoints is None:
-            return []
         return [
-            PartStatus(p.name, p.pid, p.port, p.pid is not None and p.answers())
-            for p in self._parts(endpoints)
+            PartStatus(part.name, part.pid, part.port, part.pid is not None and part.answers())
+            for part in (self._parts(endpoints) if endpoints else ())
         ]
 
     def part(self, name: str) -> Part:
@@ -90,8 +118,7 @@ class Stack:
 
         Raises `FileNotFoundError` before the first `up`, `KeyError` for an unknown name.
         """
-        parts = self._parts(Endpoints.load(self.folder))
-        return {part.name: part for part in parts}[name]
+        return {part.name: part for part in self._parts(Endpoints.load(self.folder))}[name]
 
     def _endpoints(self) -> Endpoints | None:
         try:
@@ -99,11 +126,20 @@ class Stack:
         except FileNotFoundError:
             return None
 
+    def _saved_options(self) -> dict[str, Any]:
+        try:
+            saved: dict[str, Any] = json.loads((self.folder / _OPTIONS).read_text())
+        except FileNotFoundError:
+            return {}
+        return saved
+
     def _parts(self, at: Endpoints) -> list[Part]:
-        folder, cache, profile = self.folder, self._cache, self._profile
+        folder, cache = self.folder, Path(self.options.cache)
+        profile = PROFILES[self.options.profile]
+        exactly_once = self.options.exactly_once
         return [
             Kafka(folder, at.kafka, at.controller, cache, profile),
-            Connect(folder, at.connect, at.kafka, cache, profile),
+            Connect(folder, at.connect, at.kafka, cache, profile, exactly_once=exactly_once),
             Postgres("postgres-source", folder, at.source, profile),
             Postgres("postgres-target", folder, at.target, profile),
             Valkey(folder, at.redis),

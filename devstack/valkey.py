@@ -1,5 +1,6 @@
 """Valkey: the Redis protocol, with an append-only file."""
 
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -24,12 +25,11 @@ class Valkey(Part):
 
     def __init__(self, folder: Path, url: str) -> None:
         super().__init__("redis", folder, urlsplit(url).port or 0)
-        self._url = url
+        self._password = urlsplit(url).password
         self._settings = self.folder / "valkey.conf"
 
     def prepare(self, progress: Progress) -> None:
-        password = urlsplit(self._url).password
-        text = _SETTINGS.format(port=self.port, folder=self.folder, password=password)
+        text = _SETTINGS.format(port=self.port, folder=self.folder, password=self._password)
         write_private(self._settings, text)
 
     def command(self) -> Sequence[str]:
@@ -38,10 +38,10 @@ class Valkey(Part):
         return [str(get_binary_path()), str(self._settings)]
 
     def answers(self) -> bool:
-        import redis
-
         try:
-            with redis.Redis.from_url(self._url, socket_timeout=2) as client:
-                return bool(client.ping())
-        except redis.RedisError:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection:
+                connection.sendall(f"AUTH {self._password}\r\nPING\r\n".encode())
+                with connection.makefile("rb") as answer:
+                    return answer.readline() == b"+OK\r\n" and answer.readline() == b"+PONG\r\n"
+        except OSError:
             return False

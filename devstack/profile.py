@@ -1,0 +1,41 @@
+"""How large the servers are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Heaps in MB, compiler and collector of the JVMs, settings of the broker and of Postgres."""
+
+    broker_heap_mb: int
+    connect_heap_mb: int
+    jvm_flags: tuple[str, ...]
+    broker: Mapping[str, object] = field(default_factory=dict)
+    postgres: Mapping[str, object] = field(default_factory=dict)
+
+
+PROFILES = {
+    # Quick to start on a small machine: the C1 compiler alone. The default buffer of the log
+    # cleaner (128 MB) would not fit into this broker's heap.
+    "small": Profile(
+        broker_heap_mb=96,
+        connect_heap_mb=128,
+        jvm_flags=("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"),
+        broker={
+            "log.cleaner.dedupe.buffer.size": 2 * 1024 * 1024,
+            "num.network.threads": 2,
+            "num.io.threads": 4,
+            "offsets.topic.num.partitions": 1,
+            "transaction.state.log.num.partitions": 1,
+        },
+        postgres={"shared_buffers": "32MB"},
+    ),
+    # For measuring: the optimising compiler, room to work, the broker's own defaults.
+    "bench": Profile(
+        broker_heap_mb=512,
+        connect_heap_mb=768,
+        jvm_flags=("-XX:+UseG1GC",),
+        postgres={"shared_buffers": "256MB", "max_wal_size": "4GB"},
+    ),
+}
