@@ -10,7 +10,7 @@ from connectors import errors, lossless
 from connectors.catalogue import Slot, read_slot, wal_position
 from connectors.errors import ConnectorError, Finding, refuse_blocked
 from connectors.hints import first_line, hint
-from connectors.position import at_last_commit, gap
+from connectors.position import at_last_commit, gap, resumes_at
 from connectors.rest import Connect
 from connectors.spec import ConnectorSpec
 
@@ -62,7 +62,8 @@ def gaps(spec: ConnectorSpec, at: At, slot: Slot | None) -> list[Finding]:
 
 def start(spec: ConnectorSpec, at: At, say: Say = silent) -> None:
     """
-    Start a stopped, paused or new connector and wait until every task runs.
+    Start a stopped, paused or new connector; wait until every task runs and reads the slot, or
+    takes its snapshot.
 
     Raises ConnectorError: TR-SRC-013 or -017 instead of starting past a gap; else as
     `wait_running`.
@@ -70,6 +71,20 @@ def start(spec: ConnectorSpec, at: At, say: Say = silent) -> None:
     refuse_blocked(gaps(spec, at, read_slot(at.source, spec.slot)))
     at.connect.resume(spec.name)
     wait_running(at.connect, spec.name, say)
+
+    def reads_or_copies() -> bool:
+        refuse_failed(spec.name, states(at.connect, spec.name))
+        slot = read_slot(at.source, spec.slot)
+        return (slot is not None and slot.active_pid is not None) or _copies(spec, at.connect)
+
+    late = f"Connector {spec.name} runs but does not read slot {spec.slot}: see the worker's log."
+    wait_until(reads_or_copies, late, errors.NOT_RUNNING_YET)
+
+
+def _copies(spec: ConnectorSpec, connect: Connect) -> bool:
+    """Whether it may be in its first snapshot, during which the slot is not read."""
+    stored = [offset for _, offset in connect.offsets(spec.name) if offset]
+    return spec.snapshot == "initial" and all(resumes_at(offset) is None for offset in stored)
 
 
 def stop(spec: ConnectorSpec, at: At, say: Say = silent) -> None:
