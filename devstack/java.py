@@ -22,9 +22,10 @@ appender.stderr.target = SYSTEM_ERR
 appender.stderr.layout.type = PatternLayout
 appender.stderr.layout.pattern = %d{ISO8601} %p %c{1}: %m%n
 """
-# Hundreds of lines of settings at every start, which would bury what matters.
+# Settings by the hundred at every start, a line for every failed connection attempt.
 _CHATTY = (
     "kafka.server.KafkaConfig",
+    "org.apache.kafka.clients.NetworkClient",
     "org.apache.kafka.clients.admin.AdminClientConfig",
     "org.apache.kafka.clients.consumer.ConsumerConfig",
     "org.apache.kafka.clients.producer.ProducerConfig",
@@ -57,7 +58,7 @@ class JavaPart(Part):
         jars.fetch("kafka", self._cache, progress)
         self._recording.unlink(missing_ok=True)
         quiet = "".join(
-            f"logger.quiet{n}.name = {name}\nlogger.quiet{n}.level = WARN\n"
+            f"logger.quiet{n}.name = {name}\nlogger.quiet{n}.level = ERROR\n"
             for n, name in enumerate(_CHATTY)
         )
         (self.folder / "log4j2.properties").write_text(_LOG4J + quiet)
