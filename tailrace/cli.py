@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from tailrace.commands import config, stack, verify
+from tailrace.commands import config, run, stack, verify
 
 app = typer.Typer(
     name="tailrace",
@@ -20,6 +20,7 @@ app = typer.Typer(
 app.add_typer(config.app, name="config")
 app.add_typer(stack.app, name="stack")
 app.command()(verify.verify)
+app.command()(run.run)
 
 
 def main() -> None:
