@@ -1,5 +1,6 @@
 """What can go wrong, each with a stable code. `TR-CON` is Kafka Connect, `TR-SRC` the source."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 CONNECT_ABSENT = "TR-CON-001"
@@ -48,3 +49,11 @@ class Finding:
     code: str
     sentence: str
     blocks: bool = True
+
+
+def refuse_blocked(findings: Iterable[Finding]) -> None:
+    """Raise ConnectorError with the first blocking finding, and how many more there are."""
+    blocking = [finding for finding in findings if finding.blocks]
+    if blocking:
+        more = f" ({len(blocking) - 1} more in the plan.)" if len(blocking) > 1 else ""
+        raise ConnectorError(blocking[0].code, blocking[0].sentence + more)

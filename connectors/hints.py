@@ -58,7 +58,7 @@ _HINTS: tuple[tuple[str, str, str], ...] = (
         "The publication is missing: connector apply creates it.",
     ),
     (
-        r"[Aa]ll replication slots are in use",
+        r"all replication slots are in use",
         errors.SLOTS_EXHAUSTED,
         "Drop a slot that is no longer used, or raise max_replication_slots.",
     ),
@@ -68,7 +68,7 @@ _HINTS: tuple[tuple[str, str, str], ...] = (
 def hint(said: str) -> tuple[str, str] | None:
     """The code and the next step for an error text, or None when it is not a known one."""
     for pattern, code, step in _HINTS:
-        if re.search(pattern, said):
+        if re.search(pattern, said, re.IGNORECASE):
             return code, step
     return None
 
@@ -77,4 +77,4 @@ def first_line(trace: str) -> str:
     """What went wrong in a Java stack trace: its last cause, or its first line."""
     causes = re.findall(r"^Caused by: (.*)$", trace, re.MULTILINE)
     line = causes[-1] if causes else trace.strip().partition("\n")[0]
-    return re.sub(r"^(?:[\w$]+\.)+[\w$]+: ", "", line)
+    return re.sub(r"^(?:[\w$]+\.)+[\w$]+: ", "", line).rstrip(".")

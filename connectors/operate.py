@@ -1,7 +1,6 @@
 """A connector in its daily life: status, pause, resume, restart, delete."""
 
-import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,15 +12,26 @@ from connectors.catalogue import Publication, Slot, last_beat_ms, read, read_slo
 from connectors.errors import ConnectorError, Finding
 from connectors.hints import first_line, hint
 from connectors.judge import slot_findings
+from connectors.lifecycle import (
+    At,
+    Say,
+    State,
+    await_state,
+    gaps,
+    silent,
+    start,
+    states,
+    stop,
+    wait_until,
+)
 from connectors.plan import Change
-from connectors.position import at_last_commit, resumes_at
-from connectors.register import At, Say, diff, execute, gaps, task_states, wait_running
+from connectors.position import resumes_at
+from connectors.register import diff, execute
 from connectors.render import render
 from connectors.rest import Connect
 from connectors.spec import ConnectorSpec
 from connectors.statements import statements
 
-STATE_WITHIN_S = 60.0
 BEATS_MISSED = 6
 """So many heartbeat intervals without a beat mean that nothing arrives, whatever REST says."""
 
@@ -64,7 +74,7 @@ def status(spec: ConnectorSpec, at: At) -> Status:
     Raises ConnectorError when Connect or the source cannot be asked, or knows no such connector.
     """
     at.connect.version()
-    states = task_states(at.connect, spec.name)
+    found = states(at.connect, spec.name)
     running = at.connect.config(spec.name)
     if running is None:
         raise ConnectorError(
@@ -74,18 +84,18 @@ def status(spec: ConnectorSpec, at: At) -> Status:
     slot = read_slot(at.source, spec.slot)
     offsets = at.connect.offsets(spec.name)
     beat_age_ms = last_beat_ms(at.source, spec)
-    findings = [*_task_findings(states), *gaps(spec, at, slot)]
+    findings = [*_task_findings(found), *gaps(spec, at, slot)]
     if slot is not None:
         findings += slot_findings(spec, slot, str(at.source.info.dbname))
     findings += _class_finding(spec, running["connector.class"])
-    state = _state(states)
+    state = _state(found)
     if state == "RUNNING":
         findings += _beat_finding(spec, beat_age_ms)
     return Status(
         name=spec.name,
         state=state,
         lossless=running["connector.class"] == lossless.CONNECTOR_CLASS,
-        parts=tuple(Part(part, state, first_line(trace)) for part, state, trace in states),
+        parts=tuple(Part(part, state, first_line(trace)) for part, state, trace in found),
         drift=tuple(diff(spec.name, running, render(spec))),
         slot=slot,
         position=next((resumes_at(offset) for _, offset in offsets if offset), None),
@@ -94,35 +104,21 @@ def status(spec: ConnectorSpec, at: At) -> Status:
     )
 
 
-def pause(connect: Connect, name: str) -> None:
+def pause(spec: ConnectorSpec, at: At) -> None:
     """Pause and wait for it: nothing is sent, the slot keeps the log."""
-    connect.pause(name)
-    _await_state(connect, name, "PAUSED")
+    at.connect.pause(spec.name)
+    await_state(at.connect, spec.name, "PAUSED")
 
 
-def resume(connect: Connect, name: str, say: Say = lambda _: None) -> None:
-    """Resume after a pause or a stop and wait until every task runs."""
-    connect.resume(name)
-    wait_running(connect, name, say)
+def resume(spec: ConnectorSpec, at: At, say: Say = silent) -> None:
+    """Resume after a pause or a stop and wait until every task runs. Raises as `start`."""
+    start(spec, at, say)
 
 
-def restart(connect: Connect, name: str, say: Say = lambda _: None) -> None:
-    """
-    Stop and start a connector without losing a change.
-
-    A connector without the lossless class gets its stored offset moved to the last commit while
-    it is stopped, which is what that class does at every start; crashes stay unprotected.
-    """
-    running = connect.config(name)
-    connect.stop(name)
-    _await_state(connect, name, "STOPPED")
-    if running is None or running.get("connector.class") != lossless.CONNECTOR_CLASS:
-        say("moving the stored offset to the last commit")
-        stored = connect.offsets(name)
-        moved = [(partition, at_last_commit(offset)) for partition, offset in stored if offset]
-        if moved:
-            connect.patch_offsets(name, moved)
-    resume(connect, name, say)
+def restart(spec: ConnectorSpec, at: At, say: Say = silent) -> None:
+    """Stop and start a connector without losing a change, lossless class or not."""
+    stop(spec, at, say)
+    start(spec, at, say)
 
 
 def delete(
@@ -131,18 +127,19 @@ def delete(
     *,
     drop_slot: bool = False,
     drop_publication: bool = False,
-    say: Say = lambda _: None,
+    say: Say = silent,
 ) -> None:
     """
     Remove the connector. Its slot (which keeps the source's log growing) and publication go only
     when asked for; with the slot go the stored offsets, which are worth nothing without it.
     """
-    if at.connect.config(spec.name) is not None:
+    running = at.connect.config(spec.name)
+    if running is not None:
         say(f"stopping connector {spec.name}")
         at.connect.stop(spec.name)
-        _await_state(at.connect, spec.name, "STOPPED")
+        await_state(at.connect, spec.name, "STOPPED")
         if drop_slot:
-            at.connect.delete_offsets(spec.name)
+            _forget_position(spec, at.connect, running, say)
         at.connect.delete(spec.name)
     source = read(at.source, spec)
     if drop_slot and source.slot is not None:
@@ -151,12 +148,27 @@ def delete(
         _drop_publication(spec, at.source, source.publication, say)
 
 
+def _forget_position(
+    spec: ConnectorSpec, connect: Connect, running: Mapping[str, str], say: Say
+) -> None:
+    """Connect 4.3 cannot delete offsets from a topic of their own when it runs exactly-once."""
+    if "offsets.storage.topic" in running:
+        say(
+            f"Connect keeps the position of {spec.name} in {running['offsets.storage.topic']}:"
+            " apply again under another connector name and topic prefix"
+        )
+    else:
+        connect.delete_offsets(spec.name)
+
+
 def _drop_slot(spec: ConnectorSpec, source: psycopg.Connection[Any], say: Say) -> None:
     def free() -> bool:
         slot = read_slot(source, spec.slot)
         return slot is None or slot.active_pid is None
 
-    _wait(free, f"The slot {spec.slot} is still being read: stop its reader.", errors.SLOT_TAKEN)
+    wait_until(
+        free, f"The slot {spec.slot} is still being read: stop its reader.", errors.SLOT_TAKEN
+    )
     subject = f"replication slot {spec.slot}"
     text = statements("prepare.sql")["drop_slot"].format(slot=sql.Literal(spec.slot))
     say(f"drop {subject}")
@@ -179,39 +191,18 @@ def _drop_publication(
     execute(source, Change("drop", subject, sql=text.as_string(None)))
 
 
-def _await_state(connect: Connect, name: str, wanted: str) -> None:
-    """Connector and tasks in that state; STOPPED means that no task is left."""
-
-    def reached() -> bool:
-        states = [state for _, state, _ in task_states(connect, name)]
-        if wanted == "STOPPED":
-            return states == ["STOPPED"]
-        return len(states) > 1 and set(states) == {wanted}
-
-    late = f"Connector {name} is not {wanted} after {STATE_WITHIN_S:.0f} s: see the worker's log."
-    _wait(reached, late, errors.NOT_RUNNING_YET)
-
-
-def _wait(reached: Callable[[], bool], late: str, code: str) -> None:
-    deadline = time.monotonic() + STATE_WITHIN_S
-    while not reached():
-        if time.monotonic() > deadline:
-            raise ConnectorError(code, late)
-        time.sleep(0.1)
-
-
-def _state(states: list[tuple[str, str, str]]) -> str:
+def _state(parts: list[State]) -> str:
     """The worst state of connector and tasks; a connector that should have a task has one."""
-    found = [state for _, state, _ in states]
+    found = [state for _, state, _ in parts]
     for worst in ("FAILED", "UNASSIGNED", "RESTARTING", "STOPPED", "PAUSED"):
         if worst in found:
             return worst
     return "RUNNING" if len(found) > 1 else "UNASSIGNED"
 
 
-def _task_findings(states: list[tuple[str, str, str]]) -> list[Finding]:
+def _task_findings(parts: list[State]) -> list[Finding]:
     found = []
-    for part, state, trace in states:
+    for part, state, trace in parts:
         if state == "FAILED":
             code, step = hint(trace) or (errors.TASK_FAILED, "Run connector restart.")
             found.append(Finding(code, f"The {part} failed: {first_line(trace)}. {step}"))

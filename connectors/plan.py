@@ -1,10 +1,9 @@
 """A plan: what would be changed, and what forbids or qualifies it. Values only."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from connectors.errors import ConnectorError, Finding
+from connectors.errors import Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +38,3 @@ class Plan:
 
     def __add__(self, other: "Plan") -> "Plan":
         return Plan(self.changes + other.changes, self.findings + other.findings)
-
-
-def refuse_blocked(findings: Iterable[Finding]) -> None:
-    """Raise ConnectorError with the first blocking finding, and how many more there are."""
-    blocking = [finding for finding in findings if finding.blocks]
-    if blocking:
-        more = f" ({len(blocking) - 1} more in the plan.)" if len(blocking) > 1 else ""
-        raise ConnectorError(blocking[0].code, blocking[0].sentence + more)

@@ -1,41 +1,34 @@
 """
 Plan, then apply: the source first, then the connector by Connect's REST.
 
-    with connectors.open(spec, dsn) as at:
-        plan = make_plan(spec, at)
-        apply(spec, at, plan)
+    with Connect(spec.connect_url) as connect, psycopg.connect(dsn, autocommit=True) as source:
+        at = At(connect, source)
+        apply(spec, at, make_plan(spec, at))
 """
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import psycopg
 
 from connectors import errors, lossless
-from connectors.catalogue import Slot, read, wal_position
-from connectors.errors import ConnectorError, Finding
-from connectors.hints import first_line, hint
-from connectors.plan import Change, Plan, refuse_blocked
-from connectors.position import gap
+from connectors.catalogue import Slot, read, read_slot
+from connectors.errors import ConnectorError, Finding, refuse_blocked
+from connectors.hints import hint
+from connectors.lifecycle import At, Say, gaps, silent, start, stop, wait_running
+from connectors.plan import Change, Plan
 from connectors.prepare import plan_source
 from connectors.render import masked, render
-from connectors.rest import Connect
 from connectors.spec import ConnectorSpec
-
-Say = Callable[[str], None]
 
 LOCK_TIMEOUT_MS = 5_000
 """A statement of the plan gives up after this, so that no writer queues behind it for long."""
 
-RUNNING_WITHIN_S = 60.0
-
-
-class At(NamedTuple):
-    """Where to work: Connect, and the source over a connection in autocommit mode."""
-
-    connect: Connect
-    source: psycopg.Connection[Any]
+_OLDER_SLOT = (
+    "The slot {slot} is there already, but Connect holds no position for it: a snapshot beside an"
+    " older slot can miss changes. Drop the slot (connector delete --drop-slot) and apply again, or"
+    " go on from it without a snapshot (connector apply --no-snapshot)."
+)
 
 
 def make_plan(spec: ConnectorSpec, at: At) -> Plan:
@@ -54,7 +47,7 @@ def make_plan(spec: ConnectorSpec, at: At) -> Plan:
     return Plan(plan.changes, (*plan.findings, *findings))
 
 
-def apply(spec: ConnectorSpec, at: At, plan: Plan, say: Say = lambda _: None) -> None:
+def apply(spec: ConnectorSpec, at: At, plan: Plan, say: Say = silent) -> None:
     """
     Apply a plan and wait until the connector and every task run. Applying again is harmless.
 
@@ -66,11 +59,34 @@ def apply(spec: ConnectorSpec, at: At, plan: Plan, say: Say = lambda _: None) ->
             say(f"{change.action} {change.subject}")
             execute(at.source, change)
     wanted = render(spec)
-    refuse_settings(spec, at.connect.refusals(spec.connector_class, wanted | {"name": spec.name}))
-    if at.connect.config(spec.name) != wanted | {"name": spec.name}:
-        say(f"giving connector {spec.name} its settings")
+    named = wanted | {"name": spec.name}
+    refuse_settings(spec, at.connect.refusals(spec.connector_class, named))
+    running = at.connect.config(spec.name)
+    if running is None:
+        say(f"create connector {spec.name}")
+        _create(spec, at, wanted, say)
+    elif running == named:
+        wait_running(at.connect, spec.name, say)
+    else:
+        say(f"change settings of connector {spec.name}")
+        stop(spec, at, say)
         at.connect.put(spec.name, wanted)
-    wait_running(at.connect, spec.name, say)
+        start(spec, at, say)
+
+
+def _create(spec: ConnectorSpec, at: At, wanted: Mapping[str, str], say: Say) -> None:
+    """Created stopped, since Connect may still hold a position under this name: look first."""
+    at.connect.create_stopped(spec.name, wanted)
+    try:
+        slot = read_slot(at.source, spec.slot)
+        stored = any(offset for _, offset in at.connect.offsets(spec.name))
+        if slot is not None and not stored and spec.snapshot == "initial":
+            raise ConnectorError(errors.SLOT_WRONG, _OLDER_SLOT.format(slot=spec.slot))
+        refuse_blocked(gaps(spec, at, slot))
+    except ConnectorError:
+        at.connect.delete(spec.name)
+        raise
+    start(spec, at, say)
 
 
 def diff(name: str, running: Mapping[str, str] | None, wanted: Mapping[str, str]) -> list[Change]:
@@ -128,71 +144,6 @@ def refuse_settings(spec: ConnectorSpec, refusals: Mapping[str, str]) -> None:
         )
 
 
-def wait_running(
-    connect: Connect,
-    name: str,
-    say: Say = lambda _: None,
-    within_s: float = RUNNING_WITHIN_S,
-) -> None:
-    """
-    Wait until the connector and every task are RUNNING.
-
-    Raises ConnectorError: TR-CON-004 (or a code of the source) when one failed, TR-CON-005 when
-    it takes longer than `within_s`.
-    """
-    deadline = time.monotonic() + within_s
-    shown = ""
-    while True:
-        states = task_states(connect, name)
-        refuse_failed(name, states)
-        now = ", ".join(f"{part} {state}" for part, state, _ in states)
-        if now != shown:
-            say(now)
-            shown = now
-        if len(states) > 1 and all(state == "RUNNING" for _, state, _ in states):
-            return
-        if time.monotonic() > deadline:
-            raise ConnectorError(
-                errors.NOT_RUNNING_YET,
-                f"Connector {name} does not run after {within_s:.0f} s ({now or 'no state'}):"
-                " look at the Connect worker's log.",
-            )
-        time.sleep(0.1)
-
-
-def task_states(connect: Connect, name: str) -> list[tuple[str, str, str]]:
-    """(part, state, trace) of the connector and its tasks; empty before Connect knows them."""
-    try:
-        status = connect.status(name)
-    except ConnectorError as error:
-        if error.code == errors.CONNECTOR_UNKNOWN:
-            return []
-        raise
-    parts = [("connector", status["connector"])]
-    parts += [(f"task {task['id']}", task) for task in status["tasks"]]
-    return [(part, state["state"], state.get("trace", "")) for part, state in parts]
-
-
-def refuse_failed(name: str, states: list[tuple[str, str, str]]) -> None:
-    """Raise ConnectorError for the first part that FAILED, with its cause and the next step."""
-    for part, state, trace in states:
-        if state == "FAILED":
-            line = first_line(trace)
-            code, step = hint(trace) or (
-                errors.TASK_FAILED,
-                "See the Connect worker's log for the rest, then run connector restart.",
-            )
-            raise ConnectorError(code, f"The {part} of {name} failed: {line}. {step}")
-
-
-def gaps(spec: ConnectorSpec, at: At, slot: Slot | None) -> list[Finding]:
-    """What the source no longer has of what the connector needs; `slot` was read before."""
-    offsets = at.connect.offsets(spec.name)
-    wal = wal_position(at.source)
-    found = [gap(spec.slot, slot, offset, wal) for _, offset in offsets if offset]
-    return [finding for finding in found if finding is not None]
-
-
 def _plugin(spec: ConnectorSpec, plugins: Mapping[str, str]) -> list[Finding]:
     if spec.connector_class in plugins:
         return []
@@ -226,9 +177,9 @@ def _slot(
     elif spec.snapshot == "initial":
         yield Finding(
             errors.SLOT_WRONG,
-            f"The slot {spec.slot} is there already, but connector {spec.name} is not: a snapshot"
-            " beside an older slot can miss changes. Drop the slot (connector delete --drop-slot),"
-            " or go on from it without a snapshot (--no-snapshot).",
+            f"The slot {spec.slot} is there already: apply goes on from it if Connect still holds"
+            f" a position of connector {spec.name}, and else refuses.",
+            blocks=False,
         )
 
 

@@ -86,8 +86,13 @@ class Connect:
             raise
         return running
 
+    def create_stopped(self, name: str, config: Mapping[str, str]) -> None:
+        """Create the connector in state STOPPED: known to Connect, with no task yet."""
+        body = {"name": name, "config": dict(config), "initial_state": "STOPPED"}
+        self._ask("POST", "/connectors", body)
+
     def put(self, name: str, config: Mapping[str, str]) -> None:
-        """Create the connector, or change its settings and restart it."""
+        """Change the settings, and restart the connector if it runs."""
         self._ask("PUT", f"{_of(name)}/config", dict(config))
 
     def status(self, name: str) -> dict[str, Any]:

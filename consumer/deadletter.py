@@ -6,46 +6,42 @@ can be sent again as it is.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import kafka
 import kafka.errors
+from kafka.admin import NewTopic
 
-from consumer.errors import Busy, Unreachable
+from consumer.errors import Busy
 from consumer.event import DeadLetter
 
 HEADER = "tailrace."
 DURABLE_WITHIN_S = 30.0
+LARGEST_BYTES = 64 << 20
 
 
 class KafkaDeadLetters:
-    """Raises Unreachable if no broker answers when it is made."""
+    """
+    Connects, and makes `topic` if it is not there, when the first letter comes.
+
+    Letters are kept until somebody removes them: the topic has no retention.
+    """
 
     def __init__(
         self, topic: str, sink: str, bootstrap: str, security: Mapping[str, Any] | None = None
     ) -> None:
         self._topic = topic
         self._sink = sink
-        try:
-            self._producer = kafka.KafkaProducer(
-                bootstrap_servers=bootstrap.split(","),
-                acks="all",
-                enable_idempotence=True,
-                compression_type="lz4",
-                max_request_size=64 << 20,
-                max_block_ms=10_000,
-                bootstrap_timeout_ms=10_000,
-                metrics_enabled=False,
-                **(security or {}),
-            )
-        except (kafka.errors.KafkaError, OSError) as error:
-            raise Unreachable(f"no Kafka broker answers at {bootstrap} ({error})") from error
+        self._client = {"bootstrap_servers": bootstrap.split(","), **(security or {})}
+        self._producer: kafka.KafkaProducer | None = None
 
     def put(self, letters: Sequence[DeadLetter]) -> None:
         """Raises Busy unless every one is durable: then none counts as put."""
         try:
+            producer = self._connect()
             sent = [
-                self._producer.send(
+                producer.send(
                     self._topic,
                     key=letter.record.key,
                     value=letter.record.value,
@@ -55,14 +51,35 @@ class KafkaDeadLetters:
             ]
             for future in sent:
                 future.get(timeout=DURABLE_WITHIN_S)
-        except kafka.errors.KafkaError as error:
+        except (kafka.errors.KafkaError, OSError) as error:
             raise Busy(
                 f"dead letters cannot be written to {self._topic} ({error}): the topic must exist, "
                 "be writable, and take messages as large as the tables' topics do"
             ) from error
 
+    def _connect(self) -> kafka.KafkaProducer:
+        if self._producer is None:
+            admin = kafka.KafkaAdminClient(**self._client)
+            try:
+                settings = {"retention.ms": "-1", "max.message.bytes": str(LARGEST_BYTES)}
+                with suppress(kafka.errors.TopicAlreadyExistsError):
+                    admin.create_topics([NewTopic(self._topic, 1, -1, topic_configs=settings)])
+            finally:
+                admin.close()
+            self._producer = kafka.KafkaProducer(
+                acks="all",
+                enable_idempotence=True,
+                compression_type="lz4",
+                max_request_size=LARGEST_BYTES,
+                max_block_ms=10_000,
+                metrics_enabled=False,
+                **self._client,
+            )
+        return self._producer
+
     def close(self) -> None:
-        self._producer.close()
+        if self._producer is not None:
+            self._producer.close()
 
     def _headers(self, letter: DeadLetter) -> list[tuple[str, bytes]]:
         record = letter.record

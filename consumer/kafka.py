@@ -16,6 +16,7 @@ import kafka
 import kafka.errors
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.structs import OffsetAndMetadata
+from kafka.structs import TopicPartition as Theirs
 
 from consumer.errors import LogLost, Rebalanced, Unreachable
 from consumer.event import Mark, Record, Span, TopicPartition
@@ -85,6 +86,10 @@ class KafkaSource:
                 "`kafka.bootstrap` right?"
             ) from error
         self._flat = use_flat_reader(self._consumer)
+        # kafka-python drops this setting on its way; Connect makes topics, with their settings.
+        self._consumer._client.cluster.config["allow_auto_create_topics"] = False
+        # Joining before the topics are known may end in an assignment of none of them.
+        self._consumer.topics()
         self._consumer.subscribe(sorted(topics), listener=_Listener(self))
 
     def poll(self) -> Mapping[TopicPartition, Sequence[Record]]:
@@ -112,8 +117,8 @@ class KafkaSource:
     def start(self, marks: Mapping[TopicPartition, Mark]) -> None:
         for at, mark in marks.items():
             try:
-                self._consumer.seek(at, mark.next_offset)
-                self._consumer.resume(at)
+                self._consumer.seek(Theirs(*at), mark.next_offset)
+                self._consumer.resume(Theirs(*at))
             except ValueError:
                 return  # taken away again meanwhile: the next poll says so
         self._owned = frozenset(marks)
@@ -123,7 +128,7 @@ class KafkaSource:
         self._commit_if_due()
 
     def hold(self, seconds: float) -> None:
-        held = [at for at in self._owned if at in self._consumer.assignment()]
+        held = [Theirs(*at) for at in self._owned if at in self._consumer.assignment()]
         self._consumer.pause(*held)
         try:
             self._consumer.poll(int(seconds * 1000))
@@ -149,7 +154,8 @@ class KafkaSource:
             return
         if now or time.monotonic() - self._committed_at_s > COMMIT_EVERY_S:
             offsets = {
-                at: OffsetAndMetadata(span.stop, "", -1) for at, span in self._uncommitted.items()
+                Theirs(*at): OffsetAndMetadata(span.stop, "", -1)
+                for at, span in self._uncommitted.items()
             }
             self._consumer.commit_async(offsets)
             self._uncommitted.clear()

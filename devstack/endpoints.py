@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from devstack.part import write_private
+from devstack.part import PartFailed, write_private
 from devstack.process import free_ports
 
 _FILE = "endpoints.json"
@@ -33,8 +33,18 @@ class Endpoints:
 
     @classmethod
     def load(cls, folder: Path | str) -> "Endpoints":
-        """Read what `Stack.up` saved. Raises `FileNotFoundError` when the folder has no stack."""
-        return cls(**json.loads((Path(folder) / _FILE).read_text()))
+        """
+        Read what `Stack.up` saved.
+
+        Raises `FileNotFoundError` when the folder has no stack, `PartFailed` when the file is not
+        one of this version.
+        """
+        path = Path(folder) / _FILE
+        try:
+            return cls(**json.loads(path.read_text()))
+        except (TypeError, ValueError) as error:
+            why = f"{path} is not what this version writes ({error}). Delete the folder."
+            raise PartFailed("endpoints", why) from error
 
     @classmethod
     def choose(cls, folder: Path) -> "Endpoints":

@@ -8,6 +8,7 @@ The jars of the stack, and where they are on this machine.
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -51,7 +52,8 @@ def fetch(class_path: str, cache: Path, progress: Progress) -> list[Path]:
     """
     if not all(path.exists() for path in paths(class_path, cache)):
         try:
-            with locked(cache / "lock"):
+            waiting = partial(progress, "jars", "waiting for another download")
+            with locked(cache / "lock", waiting):
                 _fill(class_path, cache, progress)
         except OSError as error:
             why = f"cannot be fetched into {cache} ({error}). Mend this, or set XDG_CACHE_HOME."

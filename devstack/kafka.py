@@ -78,6 +78,9 @@ class Kafka(JavaPart):
             "share.coordinator.state.topic.min.isr": 1,
             "group.initial.rebalance.delay.ms": 0,
             "group.min.session.timeout.ms": 1000,
+            # A killed broker may come back only when its old session has run out.
+            "broker.session.timeout.ms": 2000,
+            "broker.heartbeat.interval.ms": 500,
             "message.max.bytes": _LARGEST_RECORD_BYTES,
             "replica.fetch.max.bytes": _LARGEST_RECORD_BYTES,
             **self._profile.broker,

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -80,7 +79,7 @@ class Part(ABC):
         if self._process() is None:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.prepare(progress)
-            if not process.port_is_free(self.port):
+            if not process.wait_until(lambda: process.port_is_free(self.port), timeout_s=2):
                 raise PartFailed(self.name, f"needs port {self.port}, which another program has.")
             progress(self.name, "starting")
             pid = process.launch(self.command(), self.log, self.environment())
@@ -89,21 +88,27 @@ class Part(ABC):
         progress(self.name, "running")
 
     def _wait_until_it_answers(self) -> None:
-        deadline = time.monotonic() + self.start_timeout_s
-        while not self.answers():
-            if self._process() is None:
-                raise PartFailed(self.name, "ended while starting.", self.log_tail(20))
-            if time.monotonic() > deadline:
-                why = f"does not answer on port {self.port} after {self.start_timeout_s:.0f} s."
-                raise PartFailed(self.name, why, self.log_tail(20))
-            time.sleep(0.05)
+        decided = process.wait_until(lambda: self.answers() or not self.pid, self.start_timeout_s)
+        if not self.pid:
+            raise PartFailed(self.name, f"ended while starting (log: {self.log}).", self.log_tail())
+        if not decided:
+            why = f"does not answer on port {self.port} after {self.start_timeout_s:.0f} s"
+            why = f"{why} (log: {self.log})."
+            raise PartFailed(self.name, why, self.log_tail())
 
-    def stop(self) -> None:
+    def stop(self, progress: Progress = silent) -> None:
         """Ask it to end and wait; killed when it does not end within `stop_timeout_s`."""
         running = self._process()
-        if running and not process.end(running, self.stop_signal, self.stop_timeout_s):
-            self.kill()
+        if running:
+            progress(self.name, self.farewell())
+            if not process.end(running, self.stop_signal, self.stop_timeout_s):
+                self.kill()
+            progress(self.name, "stopped")
         self._pid_file.unlink(missing_ok=True)
+
+    def farewell(self) -> str:
+        """What it does when asked to stop."""
+        return "stopping"
 
     def kill(self) -> None:
         """SIGKILL, its children included; returns when the process is gone."""

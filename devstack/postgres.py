@@ -10,8 +10,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from devstack.part import Part, PartFailed, Progress
-from devstack.process import unprivileged
+from devstack.process import find, unprivileged
 from devstack.profile import Profile
+
+_NEVER_A_PID = 2**31 - 1  # above any system's pid_max
 
 
 class Postgres(Part):
@@ -29,6 +31,7 @@ class Postgres(Part):
         if not (self._data / "PG_VERSION").exists():
             progress(self.name, "creating the cluster")
             self._create_cluster()
+        self._bury()
 
     def command(self) -> Sequence[str]:
         settings = {
@@ -74,6 +77,18 @@ class Postgres(Part):
         if done.returncode:
             raise PartFailed(self.name, "could not create its cluster.", done.stderr[-2000:])
         new.rename(self._data)
+
+    def _bury(self) -> None:
+        """
+        A killed server that nobody has reaped yet looks alive to the next one, by its pid.
+
+        Only the pid is replaced: the shared memory noted beside it is still checked by Postgres.
+        """
+        lock = self._data / "postmaster.pid"
+        if lock.exists():
+            pid, rest = lock.read_text().split("\n", 1)
+            if find(int(pid), str(self._data)) is None:
+                lock.write_text(f"{_NEVER_A_PID}\n{rest}")
 
     def environment(self) -> Mapping[str, str]:
         """Ours without PG… variables, which would override what is set here."""

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -69,6 +69,8 @@ def find(pid: int, marker: str) -> psutil.Process | None:
     """The living process `pid`, if its command line contains `marker`; else None."""
     try:
         process = psutil.Process(pid)
+        # The line is empty for the moment in which one program becomes another (exec).
+        wait_until(lambda: bool(process.cmdline()) or not _lives(process), timeout_s=1)
         return process if any(marker in word for word in process.cmdline()) else None
     except psutil.Error:
         return None
@@ -98,13 +100,18 @@ def kill(process: psutil.Process) -> None:
     _gone(family, timeout_s=10)
 
 
-def _gone(family: list[psutil.Process], timeout_s: float) -> bool:
+def wait_until(fact: Callable[[], bool], timeout_s: float) -> bool:
+    """Wait until `fact` is true; False if it is not within `timeout_s`."""
     deadline = time.monotonic() + timeout_s
-    while any(map(_lives, family)):
+    while not fact():
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)
     return True
+
+
+def _gone(family: list[psutil.Process], timeout_s: float) -> bool:
+    return wait_until(lambda: not any(map(_lives, family)), timeout_s)
 
 
 def _lives(process: psutil.Process) -> bool:
@@ -147,9 +154,13 @@ def tail(log: Path, lines: int) -> str:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`, waiting for whoever holds it; freed when the holder dies."""
+def locked(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock file `path`; tells `on_wait` if it must wait. Freed when the holder dies."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            on_wait()
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield

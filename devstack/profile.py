@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,9 @@ class Profile:
     postgres: Mapping[str, object] = field(default_factory=dict)
 
 
-PROFILES = {
+ProfileName = Literal["small", "bench"]
+
+PROFILES: dict[ProfileName, Profile] = {
     # Quick to start on a small machine: the C1 compiler alone. The default buffer of the log
     # cleaner (128 MB) would not fit into this broker's heap.
     "small": Profile(

@@ -4,7 +4,9 @@ import dataclasses
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +17,7 @@ from devstack.kafka import Kafka
 from devstack.part import Part, Progress, silent, write_private
 from devstack.postgres import Postgres
 from devstack.process import locked
-from devstack.profile import PROFILES
+from devstack.profile import PROFILES, ProfileName
 from devstack.valkey import Valkey
 
 PARTS = ("kafka", "connect", "postgres-source", "postgres-target", "redis")
@@ -35,8 +37,8 @@ class PartStatus(NamedTuple):
 class Options:
     """How a stack is started; kept in its folder, so that whoever restarts a part does it alike."""
 
-    profile: str = "small"
-    """"small" or "bench", see profile.py."""
+    profile: ProfileName = "small"
+    """See profile.py."""
     exactly_once: bool = False
     """Connect's exactly-once mode, for every source connector of the worker."""
     cache: str = field(default_factory=lambda: str(jars.default_cache()))
@@ -56,7 +58,7 @@ class Stack:
         self,
         folder: Path | str,
         *,
-        profile: str | None = None,
+        profile: ProfileName | None = None,
         exactly_once: bool | None = None,
         cache: Path | str | None = None,
     ) -> None:
@@ -76,7 +78,7 @@ class Stack:
         Raises `PartFailed` for a part that could not be started; the others stay as they are.
         """
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with locked(self.folder / "lock"):
+        with self._lock(progress):
             write_private(self.folder / _OPTIONS, json.dumps(dataclasses.asdict(self.options)))
             endpoints = self._endpoints() or Endpoints.choose(self.folder)
             kafka, connect, *others = self._parts(endpoints)
@@ -91,13 +93,13 @@ class Stack:
     def down(self, progress: Progress = silent) -> None:
         """Stop every server in order: those that hold connections before those that serve them."""
         if self.folder.exists():
-            with locked(self.folder / "lock"):
+            with self._lock(progress):
                 self._stop_all(progress)
 
     def reset(self, progress: Progress = silent) -> None:
         """Stop every server and delete its data, the ports and the passwords; the jars stay."""
         if self.folder.exists():
-            with locked(self.folder / "lock"):
+            with self._lock(progress):
                 self._stop_all(progress)
                 for name in PARTS:
                     shutil.rmtree(self.folder / name, ignore_errors=True)
@@ -119,6 +121,10 @@ class Stack:
         Raises `FileNotFoundError` before the first `up`, `KeyError` for an unknown name.
         """
         return {part.name: part for part in self._parts(Endpoints.load(self.folder))}[name]
+
+    def _lock(self, progress: Progress) -> AbstractContextManager[None]:
+        waiting = partial(progress, "stack", "waiting for another command on this folder")
+        return locked(self.folder / "lock", waiting)
 
     def _endpoints(self) -> Endpoints | None:
         try:
@@ -151,7 +157,4 @@ class Stack:
             return
         kafka, connect, *others = self._parts(endpoints)
         for part in (connect, *others, kafka):
-            if part.pid is not None:
-                progress(part.name, "stopping")
-                part.stop()
-                progress(part.name, "stopped")
+            part.stop(progress)

@@ -1,7 +1,7 @@
 """Markers from folders, and real servers: one stack a session, one database a test."""
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import psycopg
@@ -10,6 +10,7 @@ from hypothesis import settings
 from psycopg import sql
 
 from devstack import Endpoints, Stack
+from tests.pipeline import Pipe
 
 settings.register_profile("house", deadline=None)  # tests wait on facts, never on time
 settings.load_profile("house")
@@ -71,3 +72,22 @@ def new_database(endpoints: Endpoints) -> Iterator[Databases]:
 def new_source(endpoints: Endpoints) -> Iterator[Databases]:
     """The same on the source server, whose WAL is logical."""
     yield from _databases(endpoints.source)
+
+
+@pytest.fixture
+def pipe(
+    endpoints: Endpoints, new_source: Databases, new_database: Databases, tmp_path: Path
+) -> Iterator[Callable[..., Pipe]]:
+    """Makes a pipeline between two new databases: `pipe(ddl, tables)`."""
+    made: list[Pipe] = []
+
+    def make(ddl: str, tables: Sequence[str], **connect: object) -> Pipe:
+        source = new_source()
+        with psycopg.connect(source) as connection:
+            connection.execute(ddl.encode())
+        made.append(Pipe(tmp_path, endpoints, source, new_database(), tables, **connect))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
