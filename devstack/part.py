@@ -96,12 +96,19 @@ class Part(ABC):
             why = f"{why} (log: {self.log})."
             raise PartFailed(self.name, why, self.log_tail())
 
-    def stop(self) -> None:
+    def stop(self, progress: Progress = silent) -> None:
         """Ask it to end and wait; killed when it does not end within `stop_timeout_s`."""
         running = self._process()
-        if running and not process.end(running, self.stop_signal, self.stop_timeout_s):
-            self.kill()
+        if running:
+            progress(self.name, self.farewell())
+            if not process.end(running, self.stop_signal, self.stop_timeout_s):
+                self.kill()
+            progress(self.name, "stopped")
         self._pid_file.unlink(missing_ok=True)
+
+    def farewell(self) -> str:
+        """What it does when asked to stop."""
+        return "stopping"
 
     def kill(self) -> None:
         """SIGKILL, its children included; returns when the process is gone."""

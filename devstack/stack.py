@@ -157,7 +157,4 @@ class Stack:
             return
         kafka, connect, *others = self._parts(endpoints)
         for part in (connect, *others, kafka):
-            if part.pid is not None:
-                progress(part.name, "stopping")
-                part.stop()
-                progress(part.name, "stopped")
+            part.stop(progress)

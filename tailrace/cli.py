@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from tailrace.commands import config, stack
+from tailrace.commands import config, run, schema, stack, verify
 
 app = typer.Typer(
     name="tailrace",
@@ -18,7 +18,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(config.app, name="config")
+app.add_typer(schema.app, name="schema")
 app.add_typer(stack.app, name="stack")
+app.command()(verify.verify)
+app.command()(run.run)
 
 
 def main() -> None:

@@ -75,6 +75,13 @@ Tables = Annotated[
         extra={"parse": names},
     ),
 ]
+Placeholder = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9-]{16,64}" + _END,
+        title="16 to 64 random letters, digits and dashes, as `tailrace config init` makes them",
+    ),
+]
 Count = Annotated[int, Meta(ge=1, le=1_000_000, title="a whole number from 1 to 1000000")]
 Millis = Annotated[int, Meta(ge=0, le=60_000, title="whole milliseconds from 0 to 60000")]
 Port = Annotated[int, Meta(ge=0, le=65_535, title="a port number from 0 to 65535")]
@@ -125,6 +132,10 @@ class Source(Section, frozen=True):
 
     dsn: Annotated[Dsn, Meta(description="How tailrace itself reaches it (plan, verify, doctor)")]
     tables: Annotated[Tables, Meta(description="The tables to capture")]
+    placeholder: Annotated[
+        Placeholder,
+        Meta(description="Stands for an unchanged large value; random, and never changed later"),
+    ]
     connector_host: Annotated[
         Text | None, Meta(description="The host as Connect sees it, if not the DSN's")
     ] = None

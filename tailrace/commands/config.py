@@ -1,5 +1,6 @@
 """`tailrace config`: write, show and describe the pipeline file."""
 
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +23,7 @@ def init(
     from tailrace.exits import FAILED, Problem
 
     starter = Path(__file__).parent.with_name("starter.yaml").read_text(encoding="utf-8")
+    starter = starter.replace("$placeholder", f"unchanged-{secrets.token_hex(12)}")
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(starter)
