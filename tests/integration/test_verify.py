@@ -26,6 +26,7 @@ CREATE TABLE "Odd Name" (
     "Key One" text, two int, dropped int, f8 float8, f4 float4, n numeric, ts timestamptz, d date,
     i interval, j jsonb, plain json, b bytea, t text[], nested int[], e mood, c pair, ch char(5),
     r tstzrange, bits varbit, ip inet, m money, cls regclass, u uuid, bool boolean,
+    left_ text, right_ text,
     doubled int GENERATED ALWAYS AS (two * 2) STORED,
     PRIMARY KEY (two, "Key One")
 );
@@ -33,16 +34,16 @@ ALTER TABLE "Odd Name" DROP COLUMN dropped;
 INSERT INTO "Odd Name" VALUES
     ('a', 1, '-0', '-0', 'NaN', 'infinity', 'infinity', '1 year -3 days', '{"b": [1, null]}',
      '{"b":  1, "b": 2}', '\\x00ff', '{NULL,"",NULL,"a,b"}', '{{1,2},{3,NULL}}', 'glad', '(1,)',
-     'ab', '[2025-01-01,)', '101', '10.0.0.1/8', '12.34', 'pg_class',
-     '00000000-0000-4000-8000-000000000000', true),
+     'ab', '[2025-01-01,)', '101', '10.0.0.1/8', '12.34', '"Odd Name"',
+     '00000000-0000-4000-8000-000000000000', true, 'x', ''),
     ('A', 1, 'NaN', 'Infinity', 'Infinity', '2025-06-01 12:00:00.000001+02', '2025-06-01',
      '1 mon 2 days 03:04:05.000006', '[]', '[]', '', '{}', '{}', 'sad', '(,"")', '', 'empty', '',
-     '::1', '-1', 'pg_type', NULL, false),
+     '::1', '-1', 'pg_type', NULL, false, NULL, NULL),
     ('é', -5, 0.1, 0.1, 1.10, '0001-01-01 00:00Z', '-infinity', NULL, NULL, NULL, NULL, NULL, NULL,
-     NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+     NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
     ('', 0, 1e-300, 1e-30, 1e100, '294276-12-31 23:59:59.999999Z', '4713-01-01 BC', '-1 us', '1',
      '1', '\\xdeadbeef', '{"\\"","\\\\"}', '[5:6]={1,2}', NULL, '(,)', ' ', '(,)', '1', '0.0.0.0/0',
-     '0', NULL, NULL, NULL);
+     '0', NULL, NULL, NULL, NULL, NULL);
 """
 
 OTHER_WAYS = (
@@ -71,7 +72,7 @@ def target(new_database: Databases) -> Iterator[Connection]:
         opened.execute(AWKWARD.encode())
         opened.execute(
             'ALTER TABLE "Odd Name" ADD _cdc_gen int DEFAULT 7, ADD _cdc_commit bigint,'
-            " ADD _cdc_lsn bigint"
+            " ADD _cdc_lsn bigint, DROP COLUMN doubled"
         )
         for way in OTHER_WAYS:
             opened.execute(way.encode())
@@ -103,6 +104,10 @@ def test_equal_in_spite_of_other_settings_and_more_columns(
         ("UPDATE @ SET \"Key One\" = 'É' WHERE two = -5", "missing extra", None, ()),
         ("UPDATE @ SET t = '{NULL,NULL,NULL,\"a,b\"}' WHERE n = 'NaN'", "changed", ("a", 1), "t"),
         ("UPDATE @ SET t = '{NULL,\"\",NULL,\"A,b\"}' WHERE n = 'NaN'", "changed", ("a", 1), "t"),
+        ("UPDATE @ SET right_ = NULL WHERE n = 'NaN'", "changed", ("a", 1), "right_"),
+        ("UPDATE @ SET left_ = 'X' WHERE n = 'NaN'", "changed", ("a", 1), "left_"),
+        ("UPDATE @ SET left_ = right_, right_ = left_ WHERE n = 'NaN'", "changed", ("a", 1),
+         "left_ right_"),
         ("UPDATE @ SET ch = NULL WHERE \"Key One\" = 'A'", "changed", ("A", 1), "ch"),
         ("UPDATE @ SET b = NULL WHERE \"Key One\" = 'A'", "changed", ("A", 1), "b"),
         ("UPDATE @ SET bool = NULL WHERE \"Key One\" = 'A'", "changed", ("A", 1), "bool"),
