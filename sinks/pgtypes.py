@@ -81,7 +81,8 @@ def date(value: str) -> str:
     ISO 8601 as it is; what lies outside the years 0001 to 9999 begins with a sign.
 
     Infinite dates and timestamps arrive as the ends of Java's ranges, which differ between
-    snapshot and stream (an overflow has even turned one sign); years before Christ are astronomical: year 0 is 1 BC.
+    snapshot and stream (an overflow has even turned one sign); years before Christ are
+    astronomical: year 0 is 1 BC.
     """
     if value[0] not in "+-" or value == "-infinity":
         return value
