@@ -46,12 +46,21 @@ class Worker:
     _in_flight: InFlight | None = None
     _next_offsets: dict[TopicPartition, int] = field(default_factory=dict)
 
+    def open(self) -> None:
+        self._applier = ThreadPoolExecutor(1, thread_name_prefix="apply")
+
+    def close(self) -> None:
+        self._applier.shutdown()
+
     def run(self) -> None:
         """Until `stopping()`. Raises Stopped if a batch had to be left unfinished then."""
-        with ThreadPoolExecutor(1, thread_name_prefix="apply") as self._applier:
+        self.open()
+        try:
             while not self.stopping():
                 self.step()
             self._finish()
+        finally:
+            self.close()
 
     def step(self) -> None:
         try:

@@ -1,9 +1,12 @@
 """`tailrace demo`: see it work on this machine, through a kill and a restart, with the proof."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from tailrace.demo import Demo
 
 
 def demo(
@@ -18,23 +21,18 @@ def demo(
     Real servers, a shop under load, two workers. One is killed, the connector is restarted, and
     at the end every row of source and target is compared. Ends with 0 only if they are equal.
     """
-    from devstack.part import PartFailed
-    from tailrace import progress
     from tailrace.demo import Demo, figures
     from tailrace.demo_view import opened
-    from tailrace.exits import FAILED, INTERRUPTED, Problem
+    from tailrace.exits import FAILED, INTERRUPTED
+    from tailrace.progress import shown
 
     folder.mkdir(parents=True, exist_ok=True)
-    with progress.shown() as say:
+    with shown() as say:
         run = Demo(folder, seconds, say)
         try:
-            run.prepare()
-        except (KeyboardInterrupt, PartFailed, Problem) as error:
+            _prepare(run)
+        except BaseException:
             run.close()
-            if isinstance(error, KeyboardInterrupt):
-                raise typer.Exit(INTERRUPTED) from None
-            if isinstance(error, PartFailed):
-                raise Problem("TR-DEM-003", str(error)) from error
             raise
     try:
         with opened() as view:
@@ -44,13 +42,24 @@ def demo(
         typer.echo("Interrupted: cleaning up.", err=True)
         raise typer.Exit(INTERRUPTED) from None
     finally:
-        with progress.shown() as say:
+        with shown() as say:
             run.close(say)
-    found = figures(run.story)
-    for name, figure in found.items():
+    for name, figure in figures(run.story).items():
         typer.echo(f"{name:<20} {figure}")
     for result in run.story.results:
         if not result.equal:
             typer.echo(f"{result.table}: {result.differing} rows differ {result.problem}", err=True)
     if not run.story.is_proved():
         raise typer.Exit(FAILED)
+
+
+def _prepare(run: "Demo") -> None:
+    from devstack.part import PartFailed
+    from tailrace.exits import INTERRUPTED, Problem
+
+    try:
+        run.prepare()
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    except PartFailed as error:
+        raise Problem("TR-DEM-003", str(error)) from error
