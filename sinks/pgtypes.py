@@ -80,10 +80,11 @@ def date(value: str) -> str:
     """
     ISO 8601 as it is; what lies outside the years 0001 to 9999 begins with a sign.
 
-    Postgres' infinities arrive as the ends of Java's ranges, which differ between snapshot and
-    stream; years before Christ are astronomical: year 0 is 1 BC.
+    Infinite dates and timestamps arrive as the ends of Java's ranges, which differ between
+    snapshot and stream (an overflow has even turned one sign); years before Christ are
+    astronomical: year 0 is 1 BC.
     """
-    if value[0] not in "+-":
+    if value[0] not in "+-" or value == "-infinity":
         return value
     if value.startswith(_POSITIVE_ENDS):
         return "infinity"
@@ -96,7 +97,7 @@ def date(value: str) -> str:
 
 
 _POSITIVE_ENDS = ("+292278994-08-1", "+5877611-06-2", "+294247-01-10")
-_NEGATIVE_ENDS = ("-292275055-05-1", "-5877611-06-2", "-290308-12-2")
+_NEGATIVE_ENDS = ("+292269055-12-0", "-292275055-05-1", "-5877611-06-2", "-290308-12-2")
 _EXTREME = re.compile(r"([+-])(\d+)(-.*)", re.DOTALL)
 
 

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from tailrace.commands import config, run, schema, stack, verify
+from tailrace.commands import config, connector, run, schema, stack, verify
 
 app = typer.Typer(
     name="tailrace",
@@ -18,6 +18,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(config.app, name="config")
+app.add_typer(connector.app, name="connector")
 app.add_typer(schema.app, name="schema")
 app.add_typer(stack.app, name="stack")
 app.command()(verify.verify)
