@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from tailrace.commands import stack
+from tailrace.commands import config, connector, run, schema, stack, verify
 
 app = typer.Typer(
     name="tailrace",
@@ -15,8 +15,14 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
+    rich_markup_mode=None,
 )
+app.add_typer(config.app, name="config")
+app.add_typer(connector.app, name="connector")
+app.add_typer(schema.app, name="schema")
 app.add_typer(stack.app, name="stack")
+app.command()(verify.verify)
+app.command()(run.run)
 
 
 def main() -> None:

@@ -1,0 +1,256 @@
+"""
+Debezium's envelope -> ChangeEvent. Pure: what it knows of a partition came in through `start`.
+
+Which fields of an event survive a restart of the connector, and so may take part in order and
+identity, was measured: docs/guarantees.md, "Identity and order".
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+
+import msgspec
+
+from consumer.errors import Diverged, Unreadable
+from consumer.event import (
+    NOTHING,
+    SNAPSHOT_COMMIT,
+    ChangeEvent,
+    DeadLetter,
+    Mark,
+    Position,
+    Record,
+    TopicPartition,
+)
+
+DIVERGENCE_SLACK_US = 5_000_000  # commit times of one timeline may be this far out of order
+
+
+class _Source(msgspec.Struct, gc=False):
+    schema: str
+    table: str
+    lsn: int | None = None
+    sequence: str | None = None
+    snapshot: str | bool | None = None
+    ts_us: int = 0
+
+
+class _Envelope(msgspec.Struct, gc=False):
+    op: str
+    source: _Source
+    before: msgspec.Raw = NOTHING
+    after: msgspec.Raw = NOTHING
+
+
+class _Payload(msgspec.Struct, gc=False):
+    payload: msgspec.Raw
+
+
+Identity = tuple[str, str, bytes | None]  # table, op, key
+
+_new = tuple.__new__
+_decode = msgspec.json.Decoder(_Envelope).decode
+_wrapped = msgspec.json.Decoder(_Payload).decode
+
+
+class _Reached:
+    """How far one partition was decoded, and which changes stood at exactly that position."""
+
+    __slots__ = ("committed_at_us", "last", "others", "position", "snapshot_lsn")
+
+    def __init__(self, mark: Mark) -> None:
+        self.position = mark.position
+        self.committed_at_us = mark.committed_at_us
+        self.snapshot_lsn = mark.snapshot_lsn
+        self.last: Identity | None = None  # None: not known
+        self.others: set[Identity] = set()
+
+    def advance(self, position: Position, identity: Identity) -> bool:
+        """True if it is fresh. One LSN can carry many rows (COPY): there the key tells."""
+        if position > self.position:
+            self.position = position
+            self.last = identity
+            self.others.clear()
+            return True
+        if position < self.position or self.last is None:
+            return False
+        if identity == self.last or identity in self.others:
+            return False
+        self.others.add(identity)
+        return True
+
+
+class DebeziumDecoder:
+    """Decodes the events of `tables` (`schema.table`), as JSON without an embedded schema."""
+
+    def __init__(self, tables: Collection[str]) -> None:
+        self._tables = frozenset(tables)
+        self._names: dict[tuple[str, str], str] = {}
+        self._reached: dict[TopicPartition, _Reached] = {}
+
+    def start(self, marks: Mapping[TopicPartition, Mark]) -> None:
+        self._reached = {at: _Reached(mark) for at, mark in marks.items()}
+
+    def decode(
+        self, polled: Mapping[TopicPartition, Sequence[Record]]
+    ) -> tuple[list[ChangeEvent], list[DeadLetter]]:
+        """Raises Diverged."""
+        events: list[ChangeEvent] = []
+        unreadable: list[DeadLetter] = []
+        for at, records in polled.items():
+            self._decode_partition(records, self._reached[at], events, unreadable)
+        return events, unreadable
+
+    def marks(
+        self, polled: Mapping[TopicPartition, Sequence[Record]]
+    ) -> dict[TopicPartition, Mark]:
+        """Where a sink stands once it has all that was decoded of these partitions."""
+        marks = {}
+        for at, records in polled.items():
+            reached = self._reached[at]
+            marks[at] = Mark(
+                records[-1].offset + 1,
+                reached.position,
+                reached.committed_at_us,
+                reached.snapshot_lsn,
+            )
+        return marks
+
+    def _decode_partition(  # noqa: C901 - flat on purpose: calls cost more than the work
+        self,
+        records: Sequence[Record],
+        reached: _Reached,
+        events: list[ChangeEvent],
+        unreadable: list[DeadLetter],
+    ) -> None:
+        names, advance, append = self._names, reached.advance, events.append
+        for record in records:
+            value = record[3]
+            if value is None:  # a tombstone for compaction: the delete came before it
+                continue
+            try:
+                envelope = _decode(value)
+                source, op = envelope.source, envelope.op
+                if op == "m":  # a logical message: for others
+                    continue
+                table = names.get((source.schema, source.table)) or self._known(source)
+                key = record[2]
+                if op in "cud" and key is not None:
+                    position = _new(Position, (reached.position[0], *_sequence(source)))
+                else:
+                    position = _rare(op, key, table, source, reached)
+                committed_at_us = source.ts_us
+                fresh = advance(position, (table, op, key))
+                if committed_at_us > reached.committed_at_us:
+                    if not fresh:
+                        _check_divergence(record, position, source, reached)
+                    reached.committed_at_us = committed_at_us
+                append(
+                    ChangeEvent(
+                        record,
+                        table,
+                        op,
+                        position,
+                        committed_at_us,
+                        envelope.before,
+                        envelope.after,
+                        fresh,
+                    )
+                )
+            except Unreadable as error:
+                unreadable.append(DeadLetter(record, str(error)))
+            except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+                unreadable.append(DeadLetter(record, _why(value, error)))
+
+    def _known(self, source: _Source) -> str:
+        table = f"{source.schema}.{source.table}"
+        if table not in self._tables:
+            raise Unreadable(
+                f"table {table} is not among this sink's tables: add it to `tables`, or keep its "
+                "events out of the topic"
+            )
+        return self._names.setdefault((source.schema, source.table), table)
+
+
+def _sequence(source: _Source) -> tuple[int, int]:
+    """`source.sequence` is `["last commit LSN","LSN"]`, the first one null after a fresh start."""
+    text, lsn = source.sequence, source.lsn
+    try:
+        if text is not None and lsn is not None:
+            return (0 if text[1] == "n" else int(text[2 : text.index('"', 2)])), lsn
+    except (ValueError, IndexError):
+        pass
+    raise Unreadable(f"`source.sequence` and `source.lsn` are no pair of LSNs: {text!r:.80}")
+
+
+def _rare(op: str, key: bytes | None, table: str, source: _Source, reached: _Reached) -> Position:
+    """The position of a truncate or a snapshot row; refuses what no sink could apply."""
+    if op not in ("c", "u", "d", "r", "t"):
+        raise Unreadable(f"the operation {op!r:.20} of an event of {table} is not known")
+    if key is None and op != "t":
+        raise Unreadable(
+            f"an event of {table} has no key, so it has no identity: give the table a primary "
+            "key, or a replica identity and `message.key.columns` in the connector"
+        )
+    if op == "r":
+        return _snapshot_position(source, reached)
+    return Position(reached.position.gen, *_sequence(source))
+
+
+def _snapshot_position(source: _Source, reached: _Reached) -> Position:
+    """
+    A row of a snapshot. One that is newer than what was streamed opens a new life (gen + 1); a
+    repeat of an older one stays in this life, below all that was streamed.
+    """
+    if source.snapshot == "incremental":
+        if source.sequence is None:
+            return reached.position
+        commit, lsn = _incremental(source.sequence)
+        return Position(reached.position.gen, commit, lsn)
+    if source.lsn is None:
+        raise Unreadable("a snapshot row without `source.lsn`: it has no place in the order")
+    gen, commit, lsn = reached.position
+    newer = source.lsn > max(commit, lsn) or (
+        source.ts_us > reached.committed_at_us + DIVERGENCE_SLACK_US
+    )
+    if newer and source.lsn != reached.snapshot_lsn:
+        reached.snapshot_lsn = source.lsn
+        if commit != SNAPSHOT_COMMIT:
+            gen += 1
+    return Position(gen, SNAPSHOT_COMMIT, source.lsn)
+
+
+def _incremental(sequence: str) -> tuple[int, int]:
+    """An incremental snapshot row has no `lsn`; its sequence is that of the window's end."""
+    parts = sequence.split('"')
+    try:
+        return (int(parts[1]) if len(parts) == 5 else 0), int(parts[-2])
+    except (ValueError, IndexError):
+        raise Unreadable(f"`source.sequence` is not a pair of LSNs: {sequence!r:.80}") from None
+
+
+def _check_divergence(
+    record: Record, position: Position, source: _Source, reached: _Reached
+) -> None:
+    if source.ts_us <= reached.committed_at_us + DIVERGENCE_SLACK_US:
+        return
+    raise Diverged(
+        f"{record.at.topic}[{record.at.partition}] offset {record.offset}: {position} lies not "
+        f"after {reached.position}, which was applied, but was committed later. The source was "
+        "restored or failed over to another timeline. Stop here, compare with `tailrace verify`, "
+        "and take a new snapshot"
+    )
+
+
+def _why(value: bytes, error: Exception) -> str:
+    """A sentence for a value that is no envelope; never its content, which may be private."""
+    if isinstance(error, msgspec.ValidationError):
+        try:
+            _wrapped(value)
+        except msgspec.MsgspecError:
+            return f"not a change event of Debezium: {error}"
+        return (
+            "the event carries its schema (`payload` inside): set "
+            "`value.converter.schemas.enable=false` in the connector"
+        )
+    if isinstance(error, RecursionError):
+        return "malformed JSON: nested too deeply"
+    return f"malformed JSON: {error}"

@@ -1,0 +1,69 @@
+"""What the loop reports to its observer: values, so that metrics, log and tests hear the same."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from consumer.event import Batch, DeadLetter, Outcome, TopicPartition
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """This worker now owns these partitions and no others."""
+
+    partitions: frozenset[TopicPartition]
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """The loop came by, with this many records or none."""
+
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """
+    One batch is durable in the sink. Every one of its `records` ended in one way (I4):
+    outcome.written + superseded + stale + duplicates + filtered + parked = records.
+
+    `polled_at_s`, `applied_at_s` and `acked_at_s` are on the worker's monotonic clock.
+    """
+
+    batch: Batch
+    outcome: Outcome
+    records: int
+    duplicates: int
+    filtered: int
+    parked: int
+    polled_at_s: float
+    applied_at_s: float
+    acked_at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The batch has to wait: why, for how long, and how often by now."""
+
+    reason: str
+    delay_s: float
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """These records went to the dead letters."""
+
+    letters: Sequence[DeadLetter]
+
+
+@dataclass(frozen=True, slots=True)
+class Degraded:
+    """
+    The idempotency keys cannot be reached, for this reason: the sink's own guards carry on
+    alone. Without a reason: they are back.
+    """
+
+    reason: str | None
+
+
+Fact = Assigned | Polled | Applied | Held | Parked | Degraded

@@ -1,0 +1,163 @@
+"""
+What one worker did and how it is: an observer that adds up facts into a `Status`.
+
+The status is the one truth; /metrics, /status.json and `tailrace lag` are its faces.
+"""
+
+import bisect
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from consumer.facts import Applied, Assigned, Degraded, Fact, Held, Parked, Polled
+
+ENDS = ("written", "superseded", "stale", "duplicate", "filtered", "parked")
+BOUNDS_S = (0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.2, 2.5, 5.0, 15.0, 60.0, 300.0)
+RECENT = 500  # batches whose latency the quantiles are taken from
+
+
+class Histogram(msgspec.Struct):
+    """Counts of values up to each of BOUNDS_S, and above all of them; not cumulative."""
+
+    counts: list[int] = msgspec.field(default_factory=lambda: [0] * (len(BOUNDS_S) + 1))
+    sum_s: float = 0.0
+
+    def add(self, value_s: float) -> None:
+        self.counts[bisect.bisect_left(BOUNDS_S, value_s)] += 1
+        self.sum_s += value_s
+
+
+class Quantiles(msgspec.Struct, frozen=True):
+    """Estimated from a Histogram, in seconds."""
+
+    p50_s: float
+    p95_s: float
+    p99_s: float
+
+
+class Place(msgspec.Struct, frozen=True):
+    """How far a partition is: the next offset, and the LSN and time of the newest commit."""
+
+    topic: str
+    partition: int
+    next_offset: int | None
+    lsn: int | None = None
+    committed_at_us: int | None = None
+
+
+class Status(msgspec.Struct):
+    """
+    One worker. `ended` counts records by how they ended; their sum is `received` (I4).
+
+    Times ending in `_at_s` are seconds since 1970 on this worker's clock. `held_because` is the
+    sentence of what is in the way now, `redis_away` that of the idempotency keys; None: nothing.
+    """
+
+    sink: str
+    worker: int = 0
+    pid: int = 0
+    started_at_s: float = 0.0
+    ticked_at_s: float = 0.0
+    applied_at_s: float | None = None
+    received: int = 0
+    ended: dict[str, int] = msgspec.field(default_factory=lambda: dict.fromkeys(ENDS, 0))
+    batches: int = 0
+    held: int = 0
+    held_because: str | None = None
+    held_since_s: float | None = None
+    redis_failures: int = 0
+    redis_away: str | None = None
+    places: list[Place] = msgspec.field(default_factory=list)
+    apply: Histogram = msgspec.field(default_factory=Histogram)
+    commit_to_applied: Histogram = msgspec.field(default_factory=Histogram)
+    recent: Quantiles | None = None
+    is_assigned: bool = False
+
+
+class Tally:
+    """Listens to a worker's facts. Snapshot rows are kept out of the latencies: theirs is age."""
+
+    def __init__(
+        self,
+        sink: str,
+        worker: int = 0,
+        pid: int = 0,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._now = wall_clock
+        self._places: dict[tuple[str, int], Place] = {}
+        self._recent_s: deque[float] = deque(maxlen=RECENT)
+        self._status = Status(sink, worker, pid, started_at_s=self._now())
+
+    def __call__(self, fact: Fact) -> None:
+        status = self._status
+        match fact:
+            case Polled():
+                status.ticked_at_s = self._now()
+            case Applied():
+                self._applied(fact)
+            case Held(reason, _, attempt):
+                status.held += 1
+                status.held_because = reason
+                status.ticked_at_s = self._now()
+                if attempt == 1 or status.held_since_s is None:
+                    status.held_since_s = self._now()
+            case Degraded(reason):
+                status.redis_failures += reason is not None
+                status.redis_away = reason
+            case Assigned(partitions):
+                status.is_assigned = True
+                self._places = {
+                    (at.topic, at.partition): self._places.get((at.topic, at.partition))
+                    or Place(at.topic, at.partition, None)
+                    for at in partitions
+                }
+            case Parked():
+                pass  # counted with its batch
+
+    def _applied(self, fact: Applied) -> None:
+        status = self._status
+        now_s = self._now()
+        status.applied_at_s = now_s
+        status.held_because = status.held_since_s = None
+        status.received += fact.records
+        status.batches += 1
+        ended = status.ended
+        ended["written"] += fact.outcome.written
+        ended["superseded"] += fact.outcome.superseded
+        ended["stale"] += fact.outcome.stale
+        ended["duplicate"] += fact.duplicates
+        ended["filtered"] += fact.filtered
+        ended["parked"] += fact.parked
+        for at, mark in fact.batch.marks.items():
+            self._places[at] = Place(
+                at.topic, at.partition, mark.next_offset, mark.position.lsn, mark.committed_at_us
+            )
+        status.apply.add(fact.applied_at_s - fact.polled_at_s)
+        changes = fact.batch.changes
+        if changes and changes[-1].op != "r":
+            # The clocks of source and worker may differ: below zero is zero.
+            latency_s = max(0.0, now_s - changes[-1].committed_at_us / 1e6)
+            status.commit_to_applied.add(latency_s)
+            self._recent_s.append(latency_s)
+
+    def status(self) -> Status:
+        """A copy as of now."""
+        places = [self._places[at] for at in sorted(self._places)]
+        return msgspec.structs.replace(
+            self._status,
+            ended=dict(self._status.ended),
+            places=places,
+            recent=quantiles(list(self._recent_s)),
+        )
+
+
+def quantiles(values_s: Sequence[float]) -> Quantiles | None:
+    """By nearest rank; None of nothing: no data is not zero."""
+    if not values_s:
+        return None
+    ordered = sorted(values_s)
+    last = len(ordered) - 1
+    return Quantiles(ordered[last // 2], ordered[int(last * 0.95)], ordered[int(last * 0.99)])

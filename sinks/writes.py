@@ -1,0 +1,230 @@
+"""Writing the changes of one table inside the Postgres sink's transaction."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import psycopg
+from msgspec.structs import replace
+from psycopg import errors
+
+from consumer.errors import Busy, Rejected
+from consumer.event import ChangeEvent, Outcome, Position
+from sinks.compaction import Finals, Placeholder, finals, merged
+from sinks.rows import NULL, quoted
+from sinks.target import STATEMENTS, Shape, Target
+
+STAGED_AFTER_FALLBACK_S = 60.0  # a failed COPY leaves dead rows: not again so soon
+
+Connection = psycopg.Connection[Any]
+Decoded = Sequence[
+    tuple[ChangeEvent, Any, Sequence[str]]
+]  # change, row, fields that did not travel
+
+
+class NotFresh(Exception):
+    """A row that should have been new was there; the transaction has to be begun again."""
+
+
+class Writer:
+    """Writes runs of changes into one target table at a time."""
+
+    def __init__(self, placeholder: Placeholder, reached: Callable[[str], None]) -> None:
+        self._placeholder = placeholder
+        self._reached = reached
+        self._staged_until_s: dict[str, float] = {}
+
+    def write(
+        self,
+        connection: Connection,
+        target: Target,
+        changes: Sequence[ChangeEvent],
+        floor: Position | None,
+    ) -> Outcome:
+        """A run of changes of one table. Raises NotFresh, Busy, Rejected and psycopg's errors."""
+        if changes[0].op == "t":
+            return self._truncate(connection, target, changes[0])
+        above = changes
+        if floor is not None:
+            above = [change for change in changes if change.position > floor]
+        newest = finals(above)
+        written = self._delete(connection, target, newest)
+        written += self._upsert(connection, target, newest, above)
+        return Outcome(
+            written,
+            superseded=len(above) - len(newest.changes),
+            stale=len(changes) - len(above) + len(newest.changes) - written,
+        )
+
+    def _truncate(self, connection: Connection, target: Target, change: ChangeEvent) -> Outcome:
+        """A barrier: older rows go, and older changes stay out from now on."""
+        statements = target.shape().statements
+        connection.execute(statements["lock_truncate"])
+        raised = connection.execute(
+            STATEMENTS["raise_floor"], [target.name, *change.position]
+        ).rowcount
+        connection.execute(statements["truncate"], change.position)
+        return Outcome(raised, 0, 1 - raised)
+
+    def _delete(self, connection: Connection, target: Target, newest: Finals) -> int:
+        deletes = [change for change in newest.changes if change.op == "d"]
+        if not deletes:
+            return 0
+        shape = target.deletes
+        rows = [(change, _read_key(shape, change), ()) for change in deletes]
+        self._stage(connection, shape, rows)
+        with connection.pipeline():
+            buried = connection.execute(shape.statements["bury"])
+            connection.execute(shape.statements["delete"])
+        return buried.rowcount
+
+    def _upsert(
+        self,
+        connection: Connection,
+        target: Target,
+        newest: Finals,
+        changes: Sequence[ChangeEvent],
+    ) -> int:
+        upserts = [change for change in newest.changes if change.op != "d"]
+        written = 0
+        for shape, rows in self._decoded(target, upserts, newest, changes):
+            direct: Decoded = []
+            staged = rows
+            if newest.all_fresh and self._may_copy(target):
+                direct = [row for row in rows if _is_insert(row[0], newest)]
+                if direct:
+                    staged = [row for row in rows if not _is_insert(row[0], newest)]
+            if direct:
+                written += self._copy(connection, shape, direct)
+            if staged:
+                written += self._guarded(connection, shape, staged, newest.all_fresh)
+        return written
+
+    def _may_copy(self, target: Target) -> bool:
+        return time.monotonic() >= self._staged_until_s.get(target.name, 0.0)
+
+    def _copy(self, connection: Connection, shape: Shape, rows: Decoded) -> int:
+        lines = shape.codec.lines([row[0] for row in rows], [row[1] for row in rows])
+        lines.append("")
+        try:
+            with connection.cursor().copy(shape.statements["copy_fresh"]) as copy:
+                copy.write("\n".join(lines))
+        except errors.UniqueViolation as error:
+            until_s = time.monotonic() + STAGED_AFTER_FALLBACK_S
+            self._staged_until_s[shape.target.name] = until_s
+            raise NotFresh from error
+        self._reached("copied")
+        return len(rows)
+
+    def _guarded(self, connection: Connection, shape: Shape, rows: Decoded, all_fresh: bool) -> int:
+        self._stage(connection, shape, rows)
+        self._reached("staged")
+        upsert = shape.statements["upsert_fresh" if all_fresh else "upsert"]
+        written = connection.execute(upsert).rowcount
+        if any(kept for _, _, kept in rows):
+            missing = {key for (key,) in connection.execute(shape.statements["missing_kept"])}
+            if missing:
+                raise Rejected([(c, _incomplete(c)) for c, _, _ in rows if _text(c) in missing])
+            written += connection.execute(shape.statements["update_kept"]).rowcount
+        self._reached("upserted")
+        return written
+
+    def _stage(self, connection: Connection, shape: Shape, rows: Decoded) -> None:
+        if not shape.is_staged:
+            connection.execute(shape.statements["stage"])
+            shape.is_staged = True
+        codec = shape.codec
+        lines = codec.lines([row[0] for row in rows], [row[1] for row in rows])
+        tails = [f",{quoted(_text(change))},{_array(shape, kept)}\n" for change, _, kept in rows]
+        with connection.cursor().copy(shape.statements["copy_stage"]) as copy:
+            copy.write("".join([line + tail for line, tail in zip(lines, tails, strict=True)]))
+
+    def _decoded(
+        self,
+        target: Target,
+        upserts: Sequence[ChangeEvent],
+        newest: Finals,
+        changes: Sequence[ChangeEvent],
+    ) -> list[tuple[Shape, Decoded]]:
+        """Rows by their shape; nearly always there is one."""
+        if not upserts:
+            return []
+        shape = target.shape()
+        read = shape.codec.read
+        if not any([change.op == "u" and self._is_partial(target, change) for change in upserts]):
+            try:
+                return [(shape, [(change, read(change.after), ()) for change in upserts])]
+            except msgspec.ValidationError:
+                pass  # not of the usual shape: one by one
+        shapes: dict[frozenset[str], list[tuple[ChangeEvent, Any, Sequence[str]]]] = {}
+        for change in upserts:
+            absent = _absent(target, change)
+            row, kept = self._row(target.shape(absent), change, newest, changes)
+            shapes.setdefault(absent, []).append((change, row, kept))
+        return [(target.shape(absent), rows) for absent, rows in shapes.items()]
+
+    def _row(
+        self, shape: Shape, change: ChangeEvent, newest: Finals, changes: Sequence[ChangeEvent]
+    ) -> tuple[Any, Sequence[str]]:
+        same_key = [change]
+        if change.key in newest.repeated and newest.all_fresh:
+            same_key = [other for other in changes if other.key == change.key]
+        try:
+            row, kept = merged(same_key, shape.codec.read, self._placeholder)
+        except msgspec.ValidationError as error:
+            reason = f"a value of {change.table} is not of its column's type: {error}"
+            raise Rejected([(change, reason)]) from error
+        return replace(row, **dict.fromkeys(kept)), kept
+
+    def _is_partial(self, target: Target, change: ChangeEvent) -> bool:
+        return self._placeholder.may_be_in(change.record.value, arrays=target.has_arrays)
+
+
+def _is_insert(change: ChangeEvent, newest: Finals) -> bool:
+    return change.op in "cr" and change.key not in newest.repeated
+
+
+def _read_key(shape: Shape, change: ChangeEvent) -> Any:
+    try:
+        return shape.codec.read(change.key)
+    except msgspec.MsgspecError as error:
+        names = ", ".join(column.name for column in shape.columns)
+        raise Busy(
+            f"the key of a change of {change.table} does not fit the target's primary key "
+            f"({names}): {error}. Give both tables the same key; the changes wait"
+        ) from error
+
+
+def _absent(target: Target, change: ChangeEvent) -> frozenset[str]:
+    try:
+        row = msgspec.json.decode(change.after, type=dict[str, msgspec.Raw])
+    except msgspec.MsgspecError as error:
+        raise Rejected(
+            [(change, f"the row of {change.table} is no JSON object: {error}")]
+        ) from error
+    if unknown := target.unknown_in(row):
+        raise Busy(
+            f"the target table {change.table} has no column {', '.join(unknown)}: "
+            "run `tailrace schema apply`; the changes wait"
+        )
+    return target.absent_from(row)
+
+
+def _text(change: ChangeEvent) -> str:
+    return change.key.decode()
+
+
+def _array(shape: Shape, kept: Sequence[str]) -> str:
+    """A boolean for each column: whether its value did not travel; NULL if all did."""
+    if not kept:
+        return NULL
+    flags = ("t" if f"c{i}" in kept else "f" for i in range(len(shape.columns)))
+    return quoted("{" + ",".join(flags) + "}")
+
+
+def _incomplete(change: ChangeEvent) -> str:
+    return (
+        f"a change of {change.table} leaves out a large value that stayed the same, and the target "
+        "has no such row to keep it from: take a snapshot of the row, or set REPLICA IDENTITY FULL"
+    )

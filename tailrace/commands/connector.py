@@ -1,0 +1,249 @@
+"""`tailrace connector`: the source connector, planned first, then applied and operated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tailrace.exits import PLAN_NOT_EMPTY, TRY_AGAIN, UNHEALTHY, USAGE, Problem
+
+if TYPE_CHECKING:
+    from connectors.errors import Finding
+    from connectors.lifecycle import At
+    from connectors.operate import Status
+    from connectors.plan import Change, Plan
+    from connectors.spec import ConnectorSpec
+
+app = typer.Typer(
+    help="The source connector: what it needs, a plan, then exactly that.", no_args_is_help=True
+)
+
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The pipeline file.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
+NoSnapshotOption = Annotated[
+    bool,
+    typer.Option("--no-snapshot", help="Leave out what is in the tables already; changes only."),
+]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+DEFAULT_FILE = Path("pipeline.yaml")
+_TRY_AGAIN_CODES = frozenset({"TR-CON-001", "TR-CON-007", "TR-SRC-001", "TR-SRC-016"})
+
+
+@app.command()
+def plan(
+    config: ConfigOption = DEFAULT_FILE,
+    no_snapshot: NoSnapshotOption = False,
+    as_json: JsonOption = False,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="4 when something is to do.")
+    ] = False,
+) -> None:
+    """Show what the source and Connect still need; changes nothing."""
+    from connectors.register import make_plan
+
+    with _opened(config, no_snapshot) as (spec, at):
+        found = make_plan(spec, at)
+    if as_json:
+        _echo_json({"changes": found.changes, "findings": found.findings})
+    else:
+        _show_plan(found)
+    if found.blocked:
+        raise typer.Exit(1)
+    if exit_code and found:
+        raise typer.Exit(PLAN_NOT_EMPTY)
+
+
+@app.command()
+def apply(
+    config: ConfigOption = DEFAULT_FILE,
+    no_snapshot: NoSnapshotOption = False,
+    yes: YesOption = False,
+) -> None:
+    """Make it so, and wait until the connector and every task run."""
+    from connectors import register
+
+    with _opened(config, no_snapshot) as (spec, at):
+        found = register.make_plan(spec, at)
+        _show_findings(found.findings)
+        drops = [change for change in found.changes if change.action == "drop"]
+        if drops and not found.blocked:
+            _ask("; ".join(f"drop {change.subject}" for change in drops), yes)
+        register.apply(spec, at, found, _say)
+    typer.echo(f"Connector {spec.name} runs: {len(found.changes) or 'no'} changes.", err=True)
+
+
+@app.command()
+def status(config: ConfigOption = DEFAULT_FILE, as_json: JsonOption = False) -> None:
+    """Tasks, slot, position and settings as they are. Ends with code 3 unless all is well."""
+    from connectors import operate
+
+    with _opened(config) as (spec, at):
+        found = operate.status(spec, at)
+    if as_json:
+        _echo_json({"healthy": found.healthy, **_plain(found)})
+    else:
+        _show_status(found)
+    if not found.healthy:
+        raise typer.Exit(UNHEALTHY)
+
+
+@app.command()
+def pause(config: ConfigOption = DEFAULT_FILE) -> None:
+    """Send nothing until resumed. The source keeps its log meanwhile, which takes disk."""
+    from connectors import operate
+
+    with _opened(config) as (spec, at):
+        operate.pause(spec, at)
+    typer.echo(f"Connector {spec.name} is paused; its slot keeps the source's log.", err=True)
+
+
+@app.command()
+def resume(config: ConfigOption = DEFAULT_FILE) -> None:
+    """Go on after a pause or a stop, unless the source has lost what is needed."""
+    from connectors import operate
+
+    with _opened(config) as (spec, at):
+        operate.resume(spec, at, _say)
+
+
+@app.command()
+def restart(config: ConfigOption = DEFAULT_FILE) -> None:
+    """Stop and start without losing a change, also where Connect lacks the lossless plugin."""
+    from connectors import operate
+
+    with _opened(config) as (spec, at):
+        operate.restart(spec, at, _say)
+
+
+@app.command()
+def delete(
+    config: ConfigOption = DEFAULT_FILE,
+    drop_slot: Annotated[
+        bool, typer.Option("--drop-slot", help="Its slot too: undelivered changes are gone.")
+    ] = False,
+    drop_publication: Annotated[
+        bool, typer.Option("--drop-publication", help="Its publication too.")
+    ] = False,
+    yes: YesOption = False,
+) -> None:
+    """Remove the connector. Slot and publication stay unless named."""
+    from connectors import operate
+
+    with _opened(config) as (spec, at):
+        what = [f"connector {spec.name}"]
+        what += [f"slot {spec.slot} and the position reached"] if drop_slot else []
+        what += [f"publication {spec.publication}"] if drop_publication else []
+        _ask(f"delete {', '.join(what)}", yes)
+        operate.delete(spec, at, drop_slot=drop_slot, drop_publication=drop_publication, say=_say)
+    if not drop_slot:
+        kept = f"Slot {spec.slot} is kept, and with it the source's log: use it or drop it."
+        typer.echo(kept, err=True)
+
+
+@contextmanager
+def _opened(config: Path, no_snapshot: bool = False) -> Iterator[tuple[ConnectorSpec, At]]:
+    """The file's connector, and where it is; ConnectorError becomes a problem to mend."""
+    import dataclasses
+
+    from connectors.errors import ConnectorError
+    from connectors.lifecycle import At
+    from connectors.rest import Connect
+    from tailrace.config import load
+    from tailrace.source import spec_of
+
+    pipeline = load(config)
+    try:
+        spec = spec_of(pipeline)
+        if no_snapshot:
+            spec = dataclasses.replace(spec, snapshot="no_data")
+        with Connect(spec.connect_url) as connect, _source(pipeline.source.dsn) as source:
+            yield spec, At(connect, source)
+    except ConnectorError as error:
+        code = TRY_AGAIN if error.code in _TRY_AGAIN_CODES else 1
+        raise Problem(error.code, error.sentence, exit_code=code) from error
+
+
+def _source(dsn: str) -> Any:
+    import psycopg
+
+    try:
+        return psycopg.connect(dsn, autocommit=True, connect_timeout=5)
+    except psycopg.OperationalError as error:
+        said = str(error).strip().splitlines()[-1]
+        raise Problem(
+            "TR-SRC-001",
+            f"The source cannot be reached by source.dsn: {said}.",
+            exit_code=TRY_AGAIN,
+        ) from error
+
+
+def _say(what: str) -> None:
+    typer.echo(what, err=True)
+
+
+def _ask(what: str, yes: bool) -> None:
+    import sys
+
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise Problem("TR-CON-010", f"This would {what}: say --yes.", exit_code=USAGE)
+    typer.confirm(f"This will {what}. Go on?", abort=True, err=True)
+
+
+def _show_plan(found: Plan) -> None:
+    for change in found.changes:
+        typer.echo(f"-- {change.action} {change.subject}{_because(change)}")
+        if change.sql:
+            typer.echo(f"{change.sql};")
+    if not found:
+        typer.echo("-- nothing to do")
+    _show_findings(found.findings)
+
+
+def _because(change: Change) -> str:
+    if change.before is not None or change.after is not None:
+        return f": {change.before or '(not set)'} -> {change.after or '(not set)'}"
+    return f": {change.why}" if change.why else ""
+
+
+def _show_findings(findings: Sequence[Finding]) -> None:
+    for finding in findings:
+        kind = "refused" if finding.blocks else "note"
+        typer.echo(f"{kind}: {finding.sentence} [{finding.code}]", err=True)
+
+
+def _show_status(found: Status) -> None:
+    from connectors.position import lsn
+
+    typer.echo(f"{found.name}: {found.state}{'' if found.lossless else ', not lossless'}")
+    for part in found.parts:
+        typer.echo(f"  {part.part:<12} {part.state:<10} {part.error}".rstrip())
+    if found.slot is not None:
+        reader = found.slot.reader or "nobody"
+        retained = (found.slot.retained_bytes or 0) / (1 << 20)
+        typer.echo(f"  slot         {found.slot.wal_status or '-':<10} read by {reader}")
+        typer.echo(f"  log kept     {retained:.1f} MiB")
+    if found.position is not None:
+        typer.echo(f"  position     {lsn(found.position)}")
+    if found.beat_age_ms is not None:
+        typer.echo(f"  heartbeat    {found.beat_age_ms / 1000:.1f} s ago")
+    for change in found.drift:
+        typer.echo(f"  differs      {change.subject}{_because(change)}")
+    _show_findings(found.findings)
+
+
+def _plain(value: Any) -> Any:
+    import dataclasses
+
+    return dataclasses.asdict(value)
+
+
+def _echo_json(value: Any) -> None:
+    import msgspec
+
+    typer.echo(msgspec.json.encode(value).decode())

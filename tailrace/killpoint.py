@@ -1,0 +1,30 @@
+"""
+Test-only: dies by SIGKILL at a numbered step, as if the machine had lost power there.
+
+`TAILRACE_TEST_KILL_AT="before commit:3"` is the third time that the step is reached.
+"""
+
+import os
+import signal
+from collections.abc import Mapping
+
+from tailrace.wiring import Reached
+
+VARIABLE = "TAILRACE_TEST_KILL_AT"
+
+
+def from_environment(environment: Mapping[str, str]) -> Reached:
+    """What a worker calls at each step: nothing, unless the variable names one."""
+    step, _, nth = environment.get(VARIABLE, "").partition(":")
+    if not step:
+        return lambda reached: None
+    left = int(nth or 1)
+
+    def at(reached: str) -> None:
+        nonlocal left
+        if reached == step:
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return at

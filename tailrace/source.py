@@ -1,0 +1,43 @@
+"""What a pipeline's file says about its source, as the values that `connectors` works with."""
+
+from typing import Any
+
+from psycopg.conninfo import conninfo_to_dict
+
+from connectors.spec import ConnectorSpec, SourceTable
+from tailrace.config import Pipeline
+from tailrace.exits import USAGE, Problem
+
+
+def spec_of(pipeline: Pipeline) -> ConnectorSpec:
+    """The pipeline's one connector. Raises Problem if the DSN leaves out what Connect needs."""
+    dsn: dict[str, Any] = conninfo_to_dict(pipeline.source.dsn)
+    reference = pipeline.source.password_reference
+    if reference is None:
+        raise Problem(
+            "TR-SRC-002",
+            "Connect needs to know where the source's password is kept: set "
+            "`source.password_reference`, for instance to ${file:/etc/connect/shop.properties:"
+            "password}. A plain password would be shown by Connect to everyone who asks it.",
+            exit_code=USAGE,
+        )
+    return ConnectorSpec(
+        name=pipeline.name,
+        connect_url=pipeline.connect.url,
+        host=pipeline.source.connector_host or dsn.get("host") or "127.0.0.1",
+        port=pipeline.source.connector_port or int(dsn.get("port") or 5432),
+        database=dsn.get("dbname") or "postgres",
+        user=dsn.get("user") or "postgres",
+        password=reference,
+        tables=tuple(map(_table, pipeline.source.tables)),
+        slot=pipeline.name,
+        publication=pipeline.name,
+        topic_prefix=pipeline.name,
+        placeholder=pipeline.source.placeholder,
+        partitions=pipeline.connect.partitions,
+    )
+
+
+def _table(name: str) -> SourceTable:
+    schema, _, table = name.partition(".")
+    return SourceTable(schema, table)

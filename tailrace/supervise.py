@@ -1,0 +1,144 @@
+"""
+The daemon: a process for each worker of each sink, restarted with back-off when it ends.
+
+Crash-only: a worker keeps nothing that its sink does not have, so starting it anew is always
+safe. `next_delay_s` decides; everything else here only spawns, reads and kills.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from consumer.metrics import Status
+from tailrace.config import Pipeline
+from tailrace.exits import OK
+from tailrace.process import STATUS_FD
+
+STEADY_AFTER_S = 30.0  # a worker that lived this long begins again with the shortest delay
+LONGEST_DELAY_S = 30.0
+DRAIN_WITHIN_S = 25.0  # less than the 30 s that Kubernetes grants
+
+
+def next_delay_s(failures: int) -> float:
+    """How long to wait before the start after this many failures in a row."""
+    return float(min(0.5 * 2 ** max(0, failures - 1), LONGEST_DELAY_S))
+
+
+@dataclass
+class Child:
+    """One worker's place: its process now, if any, and what it last said."""
+
+    sink: str
+    number: int
+    process: subprocess.Popen[bytes] | None = None
+    status: Status | None = None
+    heard_at_s: float = 0.0
+    started_at_s: float = 0.0
+    failures: int = 0
+    starts_at_s: float = 0.0
+    ended: list[int] = field(default_factory=list)
+
+
+class Daemon:
+    """`config` is handed to the children as it was given; `pipeline` is what it says."""
+
+    def __init__(self, config: Path, pipeline: Pipeline) -> None:
+        self._config = config
+        self._children = [
+            Child(name, number)
+            for name, sink in pipeline.sinks.items()
+            for number in range(sink.workers)
+        ]
+        self._log = structlog.get_logger()
+        self._stopping = threading.Event()
+        self.ticked_at_s = time.time()
+
+    def statuses(self) -> list[Status]:
+        """What each worker last said; one that runs not has no pid."""
+        found = []
+        for child in self._children:
+            status = child.status or Status(child.sink, child.number)
+            alive = child.process is not None and child.process.poll() is None
+            found.append(msgspec.structs.replace(status, pid=status.pid if alive else 0))
+        return found
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._stopping.is_set()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def run(self) -> int:
+        """Until `stop`; then drains. Returns the exit code."""
+        while not self._stopping.wait(0.1):
+            self.ticked_at_s = time.time()
+            for child in self._children:
+                self._tend(child)
+        return self._drain()
+
+    def _tend(self, child: Child) -> None:
+        now_s = time.monotonic()
+        if child.process is None:
+            if now_s >= child.starts_at_s:
+                self._start(child)
+            return
+        code = child.process.poll()
+        if code is None:
+            return
+        child.process = None
+        if now_s - child.started_at_s > STEADY_AFTER_S:
+            child.failures = 0
+        child.failures += 1
+        delay_s = next_delay_s(child.failures)
+        child.starts_at_s = now_s + delay_s
+        self._log.warning(
+            "worker ended", sink=child.sink, worker=child.number, code=code, starts_in_s=delay_s
+        )
+
+    def _start(self, child: Child) -> None:
+        reads, writes = os.pipe()
+        command = [sys.executable, "-m", "tailrace", "run", "--config", str(self._config)]
+        command += ["--sink", child.sink, "--number", str(child.number)]
+        command += ["--instance", f"{socket.gethostname()}-{child.sink}-{child.number}"]
+        child.started_at_s = time.monotonic()
+        child.process = subprocess.Popen(
+            command,
+            env=os.environ | {STATUS_FD: str(writes)},
+            pass_fds=[writes],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # a Ctrl-C on the terminal reaches the daemon alone
+        )
+        os.close(writes)
+        threading.Thread(target=self._listen, args=(child, reads), daemon=True).start()
+
+    def _listen(self, child: Child, pipe: int) -> None:
+        with os.fdopen(pipe, "rb") as lines:
+            for line in lines:
+                if line.endswith(b"\n"):
+                    child.status = msgspec.json.decode(line, type=Status)
+                    child.heard_at_s = time.time()
+
+    def _drain(self) -> int:
+        running = [child.process for child in self._children if child.process is not None]
+        for process in running:
+            process.send_signal(signal.SIGTERM)
+        deadline_s = time.monotonic() + DRAIN_WITHIN_S
+        codes = []
+        for process in running:
+            try:
+                codes.append(process.wait(max(0.1, deadline_s - time.monotonic())))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                codes.append(process.wait())
+        self._log.info("stopped", workers=len(running), codes=codes)
+        return max((abs(code) for code in codes), default=OK) and 1

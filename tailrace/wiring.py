@@ -1,0 +1,90 @@
+"""
+The single composition root: a pipeline's values become the objects of one worker.
+
+Nothing else in the project knows which adapter stands behind a seam.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from consumer.deadletter import KafkaDeadLetters
+from consumer.decode import DebeziumDecoder
+from consumer.dedup import RedisDeduplicator
+from consumer.kafka import KafkaSource, Limits
+from consumer.ports import Observer
+from consumer.worker import Worker
+from sinks.postgres import PostgresSink
+from tailrace.config import Pipeline
+
+Reached = Callable[[str], None]
+
+
+def topic_of(pipeline: Pipeline, table: str) -> str:
+    """Debezium's name for the topic of a table: what Kafka does not allow becomes `_`."""
+    return f"{pipeline.name}." + re.sub(r"[^A-Za-z0-9._-]", "_", table)
+
+
+def group_of(pipeline: Pipeline, sink: str) -> str:
+    """The consumer group of a sink; also the name under which it keeps its offsets and keys."""
+    return f"tailrace.{pipeline.name}.{sink}"
+
+
+def dead_letter_topic(pipeline: Pipeline, sink: str) -> str:
+    """Where the sink's refused records go."""
+    return f"{pipeline.name}.dead-letters.{sink}"
+
+
+@dataclass(frozen=True, slots=True)
+class Wired:
+    """A worker and what has to be closed after it, in this order."""
+
+    worker: Worker
+    closes: Sequence[Callable[[], None]]
+
+    def close(self) -> None:
+        for close in self.closes:
+            close()
+
+
+def wire(
+    pipeline: Pipeline,
+    name: str,
+    observe: Observer,
+    stopping: Callable[[], bool],
+    *,
+    instance: str | None = None,
+    reached: Reached = lambda step: None,
+) -> Wired:
+    """
+    The worker of sink `name`. `instance` makes it a static member of its group.
+
+    Raises consumer.errors.Unreachable where Kafka does not answer.
+    """
+    settings = pipeline.sinks[name]
+    group = group_of(pipeline, name)
+    tables = settings.tables
+    source = KafkaSource(
+        [topic_of(pipeline, table) for table in tables],
+        group=group,
+        bootstrap=pipeline.kafka.bootstrap,
+        instance=instance,
+        limits=Limits(
+            max_events=settings.batch.max_events,
+            max_bytes=settings.batch.max_bytes,
+            wait_ms=settings.batch.max_wait_ms,
+        ),
+    )
+    letters = KafkaDeadLetters(dead_letter_topic(pipeline, name), name, pipeline.kafka.bootstrap)
+    dedup = RedisDeduplicator(pipeline.redis.url, group, observe)
+    sink = PostgresSink(settings.dsn, group, tables, pipeline.source.placeholder, reached=reached)
+    worker = Worker(
+        source=source,
+        decoder=DebeziumDecoder(tables),
+        dedup=dedup,
+        sink=sink,
+        dead_letters=letters,
+        observe=observe,
+        stopping=stopping,
+    )
+    return Wired(worker, (source.close, letters.close, dedup.close, sink.close))
