@@ -6,7 +6,6 @@ that outlived its process, and whose pid some other program has got since, is no
 """
 
 import fcntl
-import os
 import random
 import socket
 import subprocess
