@@ -20,6 +20,8 @@ HOLD_SLICE_S = 0.2  # how long a stop may go unnoticed
 
 @dataclass(slots=True)
 class InFlight:
+    """A batch that is being applied; `outcome` is set when it is done."""
+
     batch: Batch
     records: int
     duplicates: int

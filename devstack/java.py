@@ -104,9 +104,9 @@ class JavaPart(Part):
         if not self._quick_starts:
             return []
         kept = self._kept()
-        return [
-            f"-XX:AOTCache={kept}" if kept.exists() else f"-XX:AOTCacheOutput={self._recording}"
-        ]
+        if kept.exists():
+            return [f"-XX:AOTCache={kept}", "-XX:+VerifySharedSpaces"]  # ignored if damaged
+        return [f"-XX:AOTCacheOutput={self._recording}"]
 
     def _kept(self) -> Path:
         """One file for each combination that a JVM would refuse another's cache for."""

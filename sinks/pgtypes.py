@@ -58,6 +58,7 @@ def converter(typname: str, *, is_array: bool) -> Convert | None:
 
 
 def numeric(value: str) -> str:
+    """Infinity and NaN under Postgres' names."""
     return _INFINITE.get(value, value)
 
 
@@ -65,14 +66,17 @@ _INFINITE = {"POSITIVE_INFINITY": "Infinity", "NEGATIVE_INFINITY": "-Infinity", 
 
 
 def bytea(value: str) -> str:
+    """Hex digits get Postgres' prefix."""
     return "\\x" + value
 
 
 def bit(value: bool) -> str:
+    """A bit(1) arrives as a boolean."""
     return "1" if value else "0"
 
 
 def point(value: dict[str, Any]) -> str:
+    """A point arrives as an object of two numbers."""
     return f"({value['x']!r},{value['y']!r})"
 
 
@@ -119,6 +123,7 @@ def _element(value: Any) -> str:
 
 
 def hstore(value: str) -> str:
+    """An hstore arrives as a JSON object."""
     pairs = msgspec.json.decode(value, type=dict[str, str | None])
     return ",".join(
         f"{_element(key)}=>{'NULL' if item is None else _element(item)}"
