@@ -19,11 +19,14 @@ PLAIN_EVERY_S = 2.0
 
 
 class View(Protocol):
+    """Who is shown each sample of a running demo."""
+
     def __call__(self, sample: Sample, story: Story) -> None: ...
 
 
 @contextmanager
 def opened() -> Iterator[View]:
+    """A moving picture on a terminal, plain lines elsewhere."""
     if not sys.stderr.isatty():
         yield Plain()
         return
@@ -73,6 +76,7 @@ class Plain:
 
 
 def picture(sample: Sample, story: Story, rates: dict[int, float]) -> Group:
+    """One frame: the load, the workers, what has happened."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("worker", "process", "records/s", "applied", "repeats dropped"):
         table.add_column(name, justify="right")

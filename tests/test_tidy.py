@@ -230,7 +230,9 @@ class TestDocuments:
         targets = set(re.findall(r"^([a-z0-9]+):", text("Makefile"), re.M))
         missing = []
         for document in documents():
-            for line in re.findall(r"(?:^|[`$ ])(tailrace(?: [a-z-]+)+)", text(document), re.M):
+            for line in re.findall(
+                r"(?:`|^ {4,}|^\$ )(tailrace(?: [a-z-]+)+)", text(document), re.M
+            ):
                 if not is_command(tuple(line.split()[1:]), known):
                     missing.append(f"{document}: {line}")
             for target in re.findall(
