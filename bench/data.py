@@ -6,9 +6,9 @@ from collections.abc import Iterator
 TABLE = "public.bench"
 COLUMNS = (
     "id bigint PRIMARY KEY, account int NOT NULL, name text NOT NULL,"
-    " amount numeric(12,2) NOT NULL, currency char(3) NOT NULL, created_at timestamptz NOT NULL, note text, quantity int NOT NULL,"
-    " attempt int NOT NULL, score float8, active boolean NOT NULL, reference uuid NOT NULL,"
-    " details jsonb NOT NULL"
+    " amount numeric(12,2) NOT NULL, currency char(3) NOT NULL, created_at timestamptz NOT NULL,"
+    " note text, quantity int NOT NULL, attempt int NOT NULL, score float8,"
+    " active boolean NOT NULL, reference uuid NOT NULL, details jsonb NOT NULL"
 )
 LSN = 24_000_000
 
