@@ -19,7 +19,7 @@ from psycopg import sql
 
 TABLES = ("orders", "pages")
 WRITERS = 8
-_ROUNDS_A_SECOND = 2
+_ROUNDS_A_SECOND = 4
 _CHANGE = re.compile(
     r"table public\.(?P<table>\w+): (?P<op>INSERT|UPDATE|DELETE):"
     r"(?: old-key: id\[bigint\]:(?P<old>-?\d+) new-tuple:)? id\[bigint\]:(?P<key>-?\d+)"
