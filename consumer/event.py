@@ -21,6 +21,8 @@ NOTHING = msgspec.Raw(b"null")
 
 
 class TopicPartition(NamedTuple):
+    """One partition of one topic."""
+
     topic: str
     partition: int
 
@@ -37,6 +39,8 @@ class Record(NamedTuple):
 
 
 class Position(NamedTuple):
+    """A change's place in the order of its source: life, LSN of the commit, LSN of the change."""
+
     gen: int
     commit: int
     lsn: int

@@ -30,6 +30,8 @@ class Histogram(msgspec.Struct):
 
 
 class Quantiles(msgspec.Struct, frozen=True):
+    """Estimated from a Histogram, in seconds."""
+
     p50_s: float
     p95_s: float
     p99_s: float

@@ -66,6 +66,8 @@ class Deduplicator(Protocol):
 
 
 class Sink(Protocol):
+    """Where batches become durable, their offsets with them."""
+
     def positions(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, Mark]:
         """Take these partitions over: whoever had them before is fenced (I5)."""
 
@@ -80,5 +82,7 @@ class Sink(Protocol):
 
 
 class DeadLetters(Protocol):
+    """Where records go that cannot be applied, each with its reason."""
+
     def put(self, letters: Sequence[DeadLetter]) -> None:
         """Returns once they are durable. Raises Busy."""

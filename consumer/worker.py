@@ -20,6 +20,8 @@ HOLD_SLICE_S = 0.2  # how long a stop may go unnoticed
 
 @dataclass(slots=True)
 class InFlight:
+    """A batch that is being applied; `outcome` is set when it is done."""
+
     batch: Batch
     records: int
     duplicates: int
@@ -46,12 +48,21 @@ class Worker:
     _in_flight: InFlight | None = None
     _next_offsets: dict[TopicPartition, int] = field(default_factory=dict)
 
+    def open(self) -> None:
+        self._applier = ThreadPoolExecutor(1, thread_name_prefix="apply")
+
+    def close(self) -> None:
+        self._applier.shutdown()
+
     def run(self) -> None:
         """Until `stopping()`. Raises Stopped if a batch had to be left unfinished then."""
-        with ThreadPoolExecutor(1, thread_name_prefix="apply") as self._applier:
+        self.open()
+        try:
             while not self.stopping():
                 self.step()
             self._finish()
+        finally:
+            self.close()
 
     def step(self) -> None:
         try:

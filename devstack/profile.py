@@ -12,6 +12,8 @@ class Profile:
     broker_heap_mb: int
     connect_heap_mb: int
     jvm_flags: tuple[str, ...]
+    quick_starts: bool
+    """Whether the JVMs record, on their first run, what makes later starts quicker."""
     broker: Mapping[str, object] = field(default_factory=dict)
     postgres: Mapping[str, object] = field(default_factory=dict)
 
@@ -25,6 +27,7 @@ PROFILES: dict[ProfileName, Profile] = {
         broker_heap_mb=96,
         connect_heap_mb=128,
         jvm_flags=("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"),
+        quick_starts=True,
         broker={
             "log.cleaner.dedupe.buffer.size": 2 * 1024 * 1024,
             "num.network.threads": 2,
@@ -34,11 +37,13 @@ PROFILES: dict[ProfileName, Profile] = {
         },
         postgres={"shared_buffers": "32MB"},
     ),
-    # For measuring: the optimising compiler, room to work, the broker's own defaults.
+    # For measuring: the optimising compiler, room to work, the broker's own defaults, and no
+    # recording, which would slow down what is measured.
     "bench": Profile(
         broker_heap_mb=512,
         connect_heap_mb=768,
         jvm_flags=("-XX:+UseG1GC",),
+        quick_starts=False,
         postgres={"shared_buffers": "256MB", "max_wal_size": "4GB"},
     ),
 }

@@ -24,6 +24,8 @@ class Store:
 
 
 class MemorySink:
+    """The smallest whole sink: read it before you write one."""
+
     def __init__(self, store: Store) -> None:
         self._store = store
 

@@ -58,6 +58,7 @@ def converter(typname: str, *, is_array: bool) -> Convert | None:
 
 
 def numeric(value: str) -> str:
+    """Infinity and NaN under Postgres' names."""
     return _INFINITE.get(value, value)
 
 
@@ -65,14 +66,17 @@ _INFINITE = {"POSITIVE_INFINITY": "Infinity", "NEGATIVE_INFINITY": "-Infinity", 
 
 
 def bytea(value: str) -> str:
+    """Hex digits get Postgres' prefix."""
     return "\\x" + value
 
 
 def bit(value: bool) -> str:
+    """A bit(1) arrives as a boolean."""
     return "1" if value else "0"
 
 
 def point(value: dict[str, Any]) -> str:
+    """A point arrives as an object of two numbers."""
     return f"({value['x']!r},{value['y']!r})"
 
 
@@ -80,10 +84,11 @@ def date(value: str) -> str:
     """
     ISO 8601 as it is; what lies outside the years 0001 to 9999 begins with a sign.
 
-    Postgres' infinities arrive as the ends of Java's ranges, which differ between snapshot and
-    stream; years before Christ are astronomical: year 0 is 1 BC.
+    Infinite dates and timestamps arrive as the ends of Java's ranges, which differ between
+    snapshot and stream (an overflow has even turned one sign); years before Christ are
+    astronomical: year 0 is 1 BC.
     """
-    if value[0] not in "+-":
+    if value[0] not in "+-" or value == "-infinity":
         return value
     if value.startswith(_POSITIVE_ENDS):
         return "infinity"
@@ -96,7 +101,7 @@ def date(value: str) -> str:
 
 
 _POSITIVE_ENDS = ("+292278994-08-1", "+5877611-06-2", "+294247-01-10")
-_NEGATIVE_ENDS = ("-292275055-05-1", "-5877611-06-2", "-290308-12-2")
+_NEGATIVE_ENDS = ("+292269055-12-0", "-292275055-05-1", "-5877611-06-2", "-290308-12-2")
 _EXTREME = re.compile(r"([+-])(\d+)(-.*)", re.DOTALL)
 
 
@@ -118,6 +123,7 @@ def _element(value: Any) -> str:
 
 
 def hstore(value: str) -> str:
+    """An hstore arrives as a JSON object."""
     pairs = msgspec.json.decode(value, type=dict[str, str | None])
     return ",".join(
         f"{_element(key)}=>{'NULL' if item is None else _element(item)}"

@@ -83,6 +83,7 @@ COPY {target} ({columns}, _cdc_gen, _cdc_commit, _cdc_lsn)
 FROM STDIN (FORMAT csv, QUOTE E'\x01', NULL E'\x02');
 
 -- name: copy_stage
+-- With the key as the source wrote it, and which values did not travel.
 COPY {stage} ({columns}, _cdc_gen, _cdc_commit, _cdc_lsn, _key, _kept)
 FROM STDIN (FORMAT csv, QUOTE E'\x01', NULL E'\x02');
 
@@ -128,9 +129,11 @@ SELECT s._key FROM {stage} s
 WHERE s._kept IS NOT NULL AND {not_buried} AND NOT EXISTS (SELECT FROM {target} t WHERE {same_key});
 
 -- name: lock_truncate
+-- Nobody writes the table until the TRUNCATE is through.
 LOCK TABLE {target} IN SHARE ROW EXCLUSIVE MODE;
 
 -- name: raise_floor
+-- Whatever is older than the TRUNCATE stays out from now on; its key is the empty text.
 INSERT INTO tailrace.tombstones AS d (relation, key, gen, commit, lsn) VALUES (%s, '', %s, %s, %s)
 ON CONFLICT (relation, key) DO UPDATE
 SET gen = excluded.gen, commit = excluded.commit, lsn = excluded.lsn, deleted_at = now()

@@ -111,4 +111,5 @@ def _escape(value: Any) -> str:
 
 
 def quoted(text: str) -> str:
+    """A field of COPY's CSV."""
     return QUOTE + _escape(text) + QUOTE

@@ -60,7 +60,7 @@ class Target:
             shape.is_staged = False
 
     def absent_from(self, row: Mapping[str, Any]) -> frozenset[str]:
-        return frozenset(column.name for column in self.columns) - row.keys()
+        return frozenset(column.name for column in self.columns).difference(row)
 
     def unknown_in(self, row: Mapping[str, Any]) -> list[str]:
         known = {column.name for column in self.columns} | set(self.generated)

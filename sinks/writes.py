@@ -28,6 +28,8 @@ class NotFresh(Exception):
 
 
 class Writer:
+    """Writes runs of changes into one target table at a time."""
+
     def __init__(self, placeholder: Placeholder, reached: Callable[[str], None]) -> None:
         self._placeholder = placeholder
         self._reached = reached

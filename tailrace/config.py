@@ -270,6 +270,18 @@ def check(pipeline: Pipeline) -> Pipeline:
     return msgspec.structs.replace(pipeline, sinks=sinks)
 
 
+def chosen(pipeline: Pipeline, sink: str | None) -> dict[str, Sink]:
+    """All sinks, or the named one. Raises Problem (TR-CFG-010) if there is none of that name."""
+    if sink is None:
+        return pipeline.sinks
+    if sink not in pipeline.sinks:
+        known = ", ".join(pipeline.sinks)
+        raise Problem(
+            "TR-CFG-010", f"There is no sink {sink}; the file has {known}.", exit_code=USAGE
+        )
+    return {sink: pipeline.sinks[sink]}
+
+
 def _with_tables(name: str, sink: Sink, tables: tuple[str, ...]) -> Sink:
     for table in sink.tables:
         if table not in tables:

@@ -9,6 +9,7 @@ Listener = Callable[[str, str], None]
 """Told (who, what it does now); may be called from several threads."""
 
 _PLAIN_EVERY_S = 2
+_LAST_WORDS = {"running", "stopped"}  # after which its clock stands still
 
 
 @contextmanager
@@ -33,7 +34,8 @@ def _moving() -> Iterator[Listener]:
         def listener(who: str, what: str) -> None:
             if who not in rows:
                 rows[who] = progress.add_task(what, who=who, total=None)
-            progress.update(rows[who], description=what)
+            done = 1 if what in _LAST_WORDS else None
+            progress.update(rows[who], description=what, total=done, completed=done)
 
         yield listener
 

@@ -45,6 +45,8 @@ class Column:
 
 @dataclass(slots=True)
 class Table:
+    """A table with its columns in their order."""
+
     schema: str
     name: str
     columns: list[Column] = field(default_factory=list)
@@ -60,6 +62,8 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Enum:
+    """An enum type with its labels in their order."""
+
     schema: str
     name: str
     labels: tuple[str, ...]
@@ -90,6 +94,7 @@ def read(connection: Connection, tables: Sequence[str]) -> Catalogue:
 
 
 def read_enums(connection: Connection, names: Sequence[str]) -> dict[str, Enum]:
+    """Those of the named enum types that are there."""
     rows = connection.execute(STATEMENTS["enums"], [[], list(names)])
     return {f"{s}.{n}": Enum(s, n, tuple(labels)) for _, s, n, labels in rows}
 

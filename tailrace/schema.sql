@@ -39,22 +39,28 @@ UNION ALL SELECT 'extension ' || extname FROM pg_extension
 UNION ALL SELECT 'sink tables' WHERE to_regclass('tailrace.offsets') IS NOT NULL;
 
 -- name: create_table
+-- The source's columns and key, and the guards.
 CREATE TABLE {table} ({columns}, {guards}, PRIMARY KEY ({key}));
 
 -- name: guards
+-- A row's position, which the sink compares before it overwrites.
 _cdc_gen int NOT NULL DEFAULT 0, _cdc_commit bigint NOT NULL DEFAULT -1,
 _cdc_lsn bigint NOT NULL DEFAULT 0;
 
 -- name: add_guards
+-- For a table that was there before.
 ALTER TABLE {table} ADD COLUMN IF NOT EXISTS _cdc_gen int NOT NULL DEFAULT 0,
 ADD COLUMN IF NOT EXISTS _cdc_commit bigint NOT NULL DEFAULT -1,
 ADD COLUMN IF NOT EXISTS _cdc_lsn bigint NOT NULL DEFAULT 0;
 
 -- name: add_column
+-- Nullable: the source fills it.
 ALTER TABLE {table} ADD COLUMN {column};
 
 -- name: create_enum
+-- Before the tables that use it.
 CREATE TYPE {type} AS ENUM ({labels});
 
 -- name: add_label
+-- At the end of the labels that are there.
 ALTER TYPE {type} ADD VALUE IF NOT EXISTS {label};

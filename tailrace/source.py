@@ -15,7 +15,7 @@ def spec_of(pipeline: Pipeline) -> ConnectorSpec:
     reference = pipeline.source.password_reference
     if reference is None:
         raise Problem(
-            "TR-SRC-002",
+            "TR-CFG-011",
             "Connect needs to know where the source's password is kept: set "
             "`source.password_reference`, for instance to ${file:/etc/connect/shop.properties:"
             "password}. A plain password would be shown by Connect to everyone who asks it.",

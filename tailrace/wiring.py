@@ -31,6 +31,7 @@ def group_of(pipeline: Pipeline, sink: str) -> str:
 
 
 def dead_letter_topic(pipeline: Pipeline, sink: str) -> str:
+    """Where the sink's refused records go."""
     return f"{pipeline.name}.dead-letters.{sink}"
 
 

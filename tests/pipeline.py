@@ -102,8 +102,11 @@ class Pipe:
 
     @contextmanager
     def at(self) -> Iterator[At]:
-        with psycopg.connect(self.source_dsn, autocommit=True) as source:
-            yield At(Connect(self.spec.connect_url), source)
+        with (
+            Connect(self.spec.connect_url) as connect,
+            psycopg.connect(self.source_dsn, autocommit=True) as source,
+        ):
+            yield At(connect, source)
 
     def register(self) -> None:
         """Target tables, then the connector, until its task runs."""

@@ -107,6 +107,7 @@ def _write(jar: Path, entries: Mapping[str, bytes]) -> None:
 
 
 def main() -> None:
+    """Build the jar that is in the repository."""
     cache = Path(".tailrace/build")
     build(resolve(cache))
 

@@ -94,19 +94,22 @@ def _leave(writer: Writer) -> Iterator[Step]:
 
 def _reprice(writer: Writer) -> Iterator[Step]:
     rng = writer.rng
-    price, weight = values.money(rng), values.weight(rng)
-    product = rng.choice(writer.products)
-    yield Step(
-        "reprice_product", (price, weight, values.rating(rng), values.interval(rng), product)
-    )
+    for product in _own_product(writer):
+        price, weight = values.money(rng), values.weight(rng)
+        rest = (values.rating(rng), values.interval(rng), product)
+        yield Step("reprice_product", (price, weight, *rest))
 
 
 def _rewrite(writer: Writer) -> Iterator[Step]:
-    rng = writer.rng
-    yield Step(
-        "rewrite_product",
-        (values.description(rng), values.preferences(rng), rng.choice(writer.products)),
-    )
+    for product in _own_product(writer):
+        text, attributes = values.description(writer.rng), values.preferences(writer.rng)
+        yield Step("rewrite_product", (text, attributes, product))
+
+
+def _own_product(writer: Writer) -> list[int]:
+    """One, or none: a column that two writers set would depend on who came last."""
+    mine = [product for product in writer.products if product % writer.of == writer.number]
+    return [writer.rng.choice(mine)] if mine else []
 
 
 def _place(writer: Writer) -> Iterator[Step]:

@@ -2,7 +2,8 @@
 The rows of one writer of the load, as a value.
 
 A writer owns the customers whose id leaves its remainder, and all that belongs to them, so what it
-does depends on its seed alone. Products belong to nobody: there the writers' locks meet.
+does depends on its seed alone. Of products it describes those with its remainder, but it sells
+any of them: there the writers' locks meet.
 """
 
 from dataclasses import dataclass, field

@@ -47,38 +47,17 @@ def apply(config: ConfigOption = DEFAULT_FILE, sink: SinkOption = None) -> None:
 
 def _each(config: Path, sink: str | None, *, apply: bool) -> dict[str, Any]:
     from tailrace import schema
-    from tailrace.config import load
-    from tailrace.exits import USAGE, Problem
+    from tailrace.config import chosen, load
+    from tailrace.databases import connect
 
     pipeline = load(config)
-    if sink is not None and sink not in pipeline.sinks:
-        known = ", ".join(pipeline.sinks)
-        raise Problem(
-            "TR-RUN-005", f"there is no sink {sink}; the file has {known}", exit_code=USAGE
-        )
     done = {}
-    for name, settings in pipeline.sinks.items():
-        if sink not in (None, name):
-            continue
+    for name, settings in chosen(pipeline, sink).items():
         with (
-            _connect(pipeline.source.dsn, "source") as source,
-            _connect(settings.dsn, f"target of sink {name}") as destination,
+            connect(pipeline.source.dsn, "source database") as source,
+            connect(settings.dsn, f"database of sink {name}") as destination,
         ):
             done[name] = schema.plan(source, destination, settings.tables)
             if apply:
                 schema.apply(destination, done[name])
     return done
-
-
-def _connect(dsn: str, what: str) -> Any:
-    import psycopg
-
-    from tailrace.exits import TRY_AGAIN, Problem
-
-    try:
-        return psycopg.connect(dsn, connect_timeout=5, options="-c search_path=pg_catalog")
-    except psycopg.OperationalError as error:
-        text = str(error).strip().splitlines()[-1]
-        raise Problem(
-            "TR-SRC-001", f"The {what} cannot be reached: {text}.", exit_code=TRY_AGAIN
-        ) from error

@@ -2,20 +2,16 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tailrace.commands.config import DEFAULT_FILE, ConfigOption
 
 if TYPE_CHECKING:
-    import psycopg
-
     from tailrace.config import Pipeline
+    from tailrace.progress import Listener
     from tailrace.verify import Difference, TableResult
-
-_LINE_EVERY_S = 2.0
 
 
 def verify(
@@ -34,11 +30,11 @@ def verify(
     Let writing rest meanwhile: a change still on its way counts as a difference.
     Exit code 0: all equal; 1: something differs.
     """
-    from tailrace.config import load
+    from tailrace.config import chosen, load
     from tailrace.exits import FAILED
 
     pipeline = load(config)
-    results = {name: _one(pipeline, name, table, limit) for name in _chosen(pipeline, sink)}
+    results = {name: _one(pipeline, name, table or [], limit) for name in chosen(pipeline, sink)}
     if json:
         _show_json(results)
     else:
@@ -49,114 +45,49 @@ def verify(
         raise typer.Exit(FAILED)
 
 
-def _chosen(pipeline: "Pipeline", sink: str | None) -> list[str]:
-    from tailrace.exits import USAGE, Problem
-
-    if sink is None:
-        return list(pipeline.sinks)
-    if sink not in pipeline.sinks:
-        known = ", ".join(pipeline.sinks)
-        raise Problem(
-            "TR-VER-001", f"There is no sink {sink}; there are: {known}.", exit_code=USAGE
-        )
-    return [sink]
-
-
-def _one(
-    pipeline: "Pipeline", name: str, tables: list[str] | None, limit: int
-) -> "list[TableResult]":
+def _one(pipeline: "Pipeline", name: str, tables: list[str], limit: int) -> "list[TableResult]":
     import psycopg
 
     from tailrace import verify
-    from tailrace.exits import TRY_AGAIN, USAGE, Problem
+    from tailrace.databases import connect, why
+    from tailrace.exits import FAILED, USAGE, Problem
+    from tailrace.progress import shown
 
     sink = pipeline.sinks[name]
-    for table in tables or ():
+    for table in tables:
         if table not in sink.tables:
             raise Problem(
-                "TR-VER-002",
-                f"The sink {name} has no table {table}; it has: {', '.join(sink.tables)}.",
+                "TR-VER-001",
+                f"The sink {name} has no table {table}; it has {', '.join(sink.tables)}.",
                 exit_code=USAGE,
             )
     with (
-        _connected("source", pipeline.source.dsn) as source,
-        _connected(f"sink {name}", sink.dsn) as target,
-        _progress() as progress,
+        connect(pipeline.source.dsn, "source database") as source,
+        connect(sink.dsn, f"database of sink {name}") as target,
+        shown() as listener,
     ):
+        progress = _telling(listener)
         try:
             return verify.verify(source, target, tables or sink.tables, progress, limit=limit)
         except psycopg.Error as error:
             raise Problem(
-                "TR-VER-004",
-                f"A server broke the comparison off: {_first_line(error)}. Run it again.",
-                exit_code=TRY_AGAIN,
-            ) from None
+                "TR-VER-002",
+                f"A server did not let its rows be compared: {why(error)}."
+                " Reading all of the tables is all that is needed.",
+                exit_code=FAILED,
+            ) from error
 
 
-@contextmanager
-def _connected(what: str, dsn: str) -> "Iterator[psycopg.Connection[Any]]":
-    import psycopg
+def _telling(listener: "Listener") -> Callable[[str, int, int], None]:
+    began: dict[str, float] = {}
 
-    from tailrace.exits import Problem
+    def progress(table: str, done: int, expected: int) -> None:
+        seconds = time.monotonic() - began.setdefault(table, time.monotonic())
+        rate = done / seconds if seconds else 0.0
+        left = f", {(expected - done) / rate:.0f} s left" if rate else ""
+        listener(table, f"compared {done:,} of {expected:,} rows, {rate:,.0f} rows/s{left}")
 
-    try:
-        connection = psycopg.connect(dsn, autocommit=True, application_name="tailrace verify")
-    except psycopg.Error as error:
-        raise Problem(
-            "TR-VER-003", f"The database of the {what} cannot be reached: {_first_line(error)}."
-        ) from None
-    with connection:
-        yield connection
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0].rstrip(".")
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar on a terminal; elsewhere a line every two seconds."""
-    import sys
-
-    if sys.stderr.isatty():
-        with _bar() as show:
-            yield show
-    else:
-        yield _Lines()
-
-
-class _Lines:
-    def __init__(self) -> None:
-        self._began = self._said = time.monotonic()
-        self._rows: dict[str, int] = {}
-
-    def __call__(self, table: str, done: int, expected: int) -> None:
-        self._rows[table] = done
-        now = time.monotonic()
-        if now - self._said >= _LINE_EVERY_S:
-            self._said = now
-            rate = sum(self._rows.values()) / (now - self._began)
-            typer.echo(f"{table}: {done:,} of {expected:,} rows, {rate:,.0f} rows/s", err=True)
-
-
-@contextmanager
-def _bar() -> Iterator[Callable[[str, int, int], None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    speed = TextColumn("{task.fields[rate]} rows/s")
-    columns = (TextColumn("{task.description}"), BarColumn(), speed, TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks: dict[str, Any] = {}
-
-        def show(table: str, done: int, expected: int) -> None:
-            if table not in tasks:
-                tasks[table] = bar.add_task(table, rate="")
-            task = tasks[table]
-            rate = f"{bar.tasks[task].speed or 0:,.0f}"
-            bar.update(task, completed=done, total=expected, rate=rate)
-
-        yield show
+    return progress
 
 
 def _lines(sink: str, tables: "list[TableResult]") -> Iterator[str]:

@@ -308,7 +308,7 @@ class TestCommand:
 
     @pytest.mark.parametrize(
         ("words", "code"),
-        [(("--sink", "lake"), "TR-VER-001"), (("--table", "public.lake"), "TR-VER-002")],
+        [(("--sink", "lake"), "TR-CFG-010"), (("--table", "public.lake"), "TR-VER-001")],
     )
     def test_what_is_not_there_is_a_sentence(
         self, config: Path, words: tuple[str, ...], code: str
@@ -317,10 +317,25 @@ class TestCommand:
         assert isinstance(refused, Problem)
         assert refused.code == code
 
+    def test_a_role_that_may_not_read_is_told_so(self, config: Path) -> None:
+        self.plant(config, "CREATE ROLE nobody_at_all LOGIN PASSWORD 'x'")
+        try:
+            text = config.read_text()
+            login = "postgresql://nobody_at_all:x@"
+            head, _, tail = text.rpartition("postgresql://")
+            config.write_text(head + login + tail.partition("@")[2])
+            refused = self.run(config, "--table", "public.orders").exception
+        finally:
+            config.write_text(text)
+            self.plant(config, "DROP ROLE nobody_at_all")
+        assert isinstance(refused, Problem)
+        assert "permission denied for table orders." in str(refused)
+        assert refused.code == "TR-VER-002"
+
     def test_a_server_that_is_away_is_a_sentence(self, config: Path) -> None:
         away = config.read_text().replace("@127.0.0.1:", "@127.0.0.1:1")
         config.write_text(away)
         refused = self.run(config).exception
         assert isinstance(refused, Problem)
-        assert refused.code == "TR-VER-003"
+        assert refused.code == "TR-SRC-001"
         assert "\n" not in str(refused)

@@ -1,0 +1,65 @@
+"""`tailrace demo`: see it work on this machine, through a kill and a restart, with the proof."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from tailrace.demo import Demo
+
+
+def demo(
+    seconds: Annotated[
+        float, typer.Option("--for", min=5, max=3600, help="Seconds under load.")
+    ] = 60.0,
+    folder: Annotated[Path, typer.Option(help="Where servers and logs are.")] = Path(
+        ".tailrace/demo"
+    ),
+) -> None:
+    """
+    Real servers, a shop under load, two workers. One is killed, the connector is restarted, and
+    at the end every row of source and target is compared. Ends with 0 only if they are equal.
+    """
+    from tailrace.demo import Demo, figures
+    from tailrace.demo_view import opened
+    from tailrace.exits import FAILED, INTERRUPTED
+    from tailrace.progress import shown
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with shown() as say:
+        run = Demo(folder, seconds, say)
+        try:
+            _prepare(run)
+        except BaseException:
+            run.close()
+            raise
+    try:
+        with opened() as view:
+            for sample in run.run():
+                view(sample, run.story)
+    except KeyboardInterrupt:
+        typer.echo("Interrupted: cleaning up.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    finally:
+        with shown() as say:
+            run.close(say)
+    for name, figure in figures(run.story).items():
+        typer.echo(f"{name:<20} {figure}")
+    for result in run.story.results:
+        if not result.equal:
+            typer.echo(f"{result.table}: {result.differing} rows differ {result.problem}", err=True)
+    if not run.story.is_proved():
+        raise typer.Exit(FAILED)
+
+
+def _prepare(run: "Demo") -> None:
+    from devstack.part import PartFailed
+    from tailrace.exits import INTERRUPTED, Problem
+
+    try:
+        run.prepare()
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    except PartFailed as error:
+        raise Problem("TR-DEM-003", str(error)) from error

@@ -1,0 +1,30 @@
+"""Connections of the commands to the pipeline's databases."""
+
+from typing import Any
+
+import psycopg
+
+from tailrace.exits import TRY_AGAIN, Problem
+
+Connection = psycopg.Connection[Any]
+
+
+def connect(dsn: str, what: str) -> Connection:
+    """
+    A connection whose catalogue names types with their schema; `what` is for the sentence.
+
+    Raises Problem (TR-SRC-001), to be tried again, when nobody answers or lets us in.
+    """
+    options = "-c search_path=pg_catalog"
+    try:
+        return psycopg.connect(dsn, connect_timeout=5, application_name="tailrace", options=options)
+    except psycopg.OperationalError as error:
+        raise Problem(
+            "TR-SRC-001", f"The {what} cannot be reached: {why(error)}.", exit_code=TRY_AGAIN
+        ) from error
+
+
+def why(error: psycopg.Error) -> str:
+    """The server's own words for it, on one line."""
+    text = error.diag.message_primary or str(error).strip().splitlines()[-1]
+    return text.rstrip(".")
