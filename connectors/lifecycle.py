@@ -10,7 +10,7 @@ from connectors import errors, lossless
 from connectors.catalogue import Slot, read_slot, wal_position
 from connectors.errors import ConnectorError, Finding, refuse_blocked
 from connectors.hints import first_line, hint
-from connectors.position import at_last_commit, gap, resumes_at
+from connectors.position import FORGOTTEN, at_last_commit, gap, resumes_at
 from connectors.rest import Connect
 from connectors.spec import ConnectorSpec
 
@@ -99,10 +99,19 @@ def stop(spec: ConnectorSpec, at: At, say: Say = silent) -> None:
     await_state(at.connect, spec.name, "STOPPED")
     if running is not None and running.get("connector.class") != lossless.CONNECTOR_CLASS:
         say("moving the stored offset to the last commit")
-        stored = [(partition, offset) for partition, offset in at.connect.offsets(spec.name)]
+        stored = at.connect.offsets(spec.name)
         moved = [(partition, at_last_commit(offset)) for partition, offset in stored if offset]
         if moved:
             at.connect.patch_offsets(spec.name, moved)
+
+
+def forget_position(spec: ConnectorSpec, at: At) -> None:
+    """Make a stopped connector begin anew at its next start."""
+    stored = [(partition, offset) for partition, offset in at.connect.offsets(spec.name) if offset]
+    if stored:
+        at.connect.patch_offsets(
+            spec.name, [(partition, dict(FORGOTTEN)) for partition, _ in stored]
+        )
 
 
 def wait_running(connect: Connect, name: str, say: Say = silent) -> None:

@@ -1,6 +1,5 @@
 """A connector in its daily life: status, pause, resume, restart, delete."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,7 @@ from connectors.lifecycle import (
     Say,
     State,
     await_state,
+    forget_position,
     gaps,
     silent,
     start,
@@ -28,7 +28,6 @@ from connectors.plan import Change
 from connectors.position import resumes_at
 from connectors.register import diff, execute
 from connectors.render import render
-from connectors.rest import Connect
 from connectors.spec import ConnectorSpec
 from connectors.statements import statements
 
@@ -131,34 +130,20 @@ def delete(
 ) -> None:
     """
     Remove the connector. Its slot (which keeps the source's log growing) and publication go only
-    when asked for; with the slot go the stored offsets, which are worth nothing without it.
+    when asked for; with the slot goes the position reached, which is worth nothing without it.
     """
-    running = at.connect.config(spec.name)
-    if running is not None:
+    if at.connect.config(spec.name) is not None:
         say(f"stopping connector {spec.name}")
         at.connect.stop(spec.name)
         await_state(at.connect, spec.name, "STOPPED")
         if drop_slot:
-            _forget_position(spec, at.connect, running, say)
+            forget_position(spec, at)
         at.connect.delete(spec.name)
     source = read(at.source, spec)
     if drop_slot and source.slot is not None:
         _drop_slot(spec, at.source, say)
     if drop_publication and source.publication is not None:
         _drop_publication(spec, at.source, source.publication, say)
-
-
-def _forget_position(
-    spec: ConnectorSpec, connect: Connect, running: Mapping[str, str], say: Say
-) -> None:
-    """Connect 4.3 cannot delete offsets from a topic of their own when it runs exactly-once."""
-    if "offsets.storage.topic" in running:
-        say(
-            f"Connect keeps the position of {spec.name} in {running['offsets.storage.topic']}:"
-            " apply again under another connector name and topic prefix"
-        )
-    else:
-        connect.delete_offsets(spec.name)
 
 
 def _drop_slot(spec: ConnectorSpec, source: psycopg.Connection[Any], say: Say) -> None:

@@ -14,6 +14,19 @@ FILTER_KEYS = ("lsn_proc", "lsn_events_processed", "messageType")
 """The keys of a stored offset that switch Debezium's resume filter on."""
 
 
+FORGOTTEN: Mapping[str, Any] = {
+    "snapshot": "INITIAL",
+    "snapshot_completed": False,
+    "last_snapshot_record": False,
+    "lsn": 0,
+    "ts_usec": 0,
+}
+"""
+An offset that stands for none: a first snapshot that never got anywhere. Connect 4.3 cannot delete
+offsets of a topic of their own when its worker runs exactly-once; it can replace them.
+"""
+
+
 def at_last_commit(offset: Mapping[str, Any]) -> dict[str, Any]:
     """
     The offset moved back to the end of the last completely sent transaction, filter off.

@@ -17,6 +17,7 @@ from connectors.errors import ConnectorError, Finding, refuse_blocked
 from connectors.hints import hint
 from connectors.lifecycle import At, Say, gaps, silent, start, stop, wait_running
 from connectors.plan import Change, Plan
+from connectors.position import resumes_at
 from connectors.prepare import plan_source
 from connectors.render import masked, render
 from connectors.spec import ConnectorSpec
@@ -79,9 +80,13 @@ def _create(spec: ConnectorSpec, at: At, wanted: Mapping[str, str], say: Say) ->
     at.connect.create_stopped(spec.name, wanted)
     try:
         slot = read_slot(at.source, spec.slot)
-        stored = any(offset for _, offset in at.connect.offsets(spec.name))
-        if slot is not None and not stored and spec.snapshot == "initial":
+        stored = [(p, offset) for p, offset in at.connect.offsets(spec.name) if offset]
+        known = any(resumes_at(offset) is not None for _, offset in stored)
+        if slot is not None and not known and spec.snapshot == "initial":
             raise ConnectorError(errors.SLOT_WRONG, _OLDER_SLOT.format(slot=spec.slot))
+        if slot is not None and not known and stored:
+            begin = {"lsn": slot.confirmed, "ts_usec": 0}
+            at.connect.patch_offsets(spec.name, [(p, begin) for p, _ in stored])
         refuse_blocked(gaps(spec, at, slot))
     except ConnectorError:
         at.connect.delete(spec.name)

@@ -110,10 +110,6 @@ class Connect:
         body = {"offsets": [{"partition": p, "offset": o} for p, o in offsets]}
         self._ask("PATCH", f"{_of(name)}/offsets", body)
 
-    def delete_offsets(self, name: str) -> None:
-        """Forget all stored offsets of a STOPPED connector."""
-        self._ask("DELETE", f"{_of(name)}/offsets")
-
     def pause(self, name: str) -> None:
         """Ask for PAUSED: tasks stay, and hold the slot."""
         self._ask("PUT", f"{_of(name)}/pause")

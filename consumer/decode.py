@@ -52,7 +52,7 @@ _wrapped = msgspec.json.Decoder(_Payload).decode
 
 
 class _Reached:
-    """How far one partition was decoded, and which changes stood at exactly that position."""
+    """How far one partition was decoded, and which changes stand at exactly that position."""
 
     __slots__ = ("committed_at_us", "last", "others", "position", "snapshot_lsn")
 
@@ -60,19 +60,15 @@ class _Reached:
         self.position = mark.position
         self.committed_at_us = mark.committed_at_us
         self.snapshot_lsn = mark.snapshot_lsn
-        self.last: Identity | None = None  # None: not known
+        self.last: ChangeEvent | None = None  # None: not known
         self.others: set[Identity] = set()
 
-    def advance(self, position: Position, identity: Identity) -> bool:
-        """True if it is fresh. One LSN can carry many rows (COPY): there the key tells."""
-        if position > self.position:
-            self.position = position
-            self.last = identity
-            self.others.clear()
-            return True
+    def is_new(self, position: Position, identity: Identity) -> bool:
+        """Not above all before: fresh even so? One LSN can carry many rows: the key tells."""
         if position < self.position or self.last is None:
             return False
-        if identity == self.last or identity in self.others:
+        last = self.last
+        if identity == (last.table, last.op, last.record.key) or identity in self.others:
             return False
         self.others.add(identity)
         return True
@@ -121,7 +117,8 @@ class DebeziumDecoder:
         events: list[ChangeEvent],
         unreadable: list[DeadLetter],
     ) -> None:
-        names, advance, append = self._names, reached.advance, events.append
+        names, append = self._names, events.append
+        gen = reached.position.gen
         for record in records:
             value = record[3]
             if value is None:  # a tombstone for compaction: the delete came before it
@@ -133,31 +130,39 @@ class DebeziumDecoder:
                     continue
                 table = names.get((source.schema, source.table)) or self._known(source)
                 key = record[2]
-                if op in "cud" and key is not None:
-                    position = _new(Position, (reached.position[0], *_sequence(source)))
+                text, lsn = source.sequence, source.lsn
+                if op in "cud" and key is not None and text and lsn and text[1] == '"':
+                    position = _new(Position, (gen, int(text[2 : text.index('"', 2)]), lsn))
                 else:
                     position = _rare(op, key, table, source, reached)
+                    gen = position[0]
                 committed_at_us = source.ts_us
-                fresh = advance(position, (table, op, key))
-                if committed_at_us > reached.committed_at_us:
-                    if not fresh:
+                fresh = position > reached.position
+                if not fresh:
+                    if committed_at_us > reached.committed_at_us:
                         _check_divergence(record, position, source, reached)
-                    reached.committed_at_us = committed_at_us
-                append(
-                    ChangeEvent(
-                        record,
-                        table,
-                        op,
-                        position,
-                        committed_at_us,
-                        envelope.before,
-                        envelope.after,
-                        fresh,
-                    )
+                    fresh = reached.is_new(position, (table, op, key))
+                event = ChangeEvent(
+                    record,
+                    table,
+                    op,
+                    position,
+                    committed_at_us,
+                    envelope.before,
+                    envelope.after,
+                    fresh,
                 )
+                if position > reached.position:
+                    reached.position = position
+                    reached.last = event
+                    if reached.others:
+                        reached.others = set()
+                if committed_at_us > reached.committed_at_us:
+                    reached.committed_at_us = committed_at_us
+                append(event)
             except Unreadable as error:
                 unreadable.append(DeadLetter(record, str(error)))
-            except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+            except (msgspec.MsgspecError, RecursionError, ValueError) as error:
                 unreadable.append(DeadLetter(record, _why(value, error)))
 
     def _known(self, source: _Source) -> str:

@@ -8,15 +8,16 @@ partitions x keep_bytes. What was trimmed counts as new, and the sink's own guar
 """
 
 import time
-from collections import defaultdict
 from collections.abc import Callable, Mapping
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import redis
 
 from consumer.errors import Refused
-from consumer.event import Batch, ChangeEvent, Mark, TopicPartition
+from consumer.event import Batch, ChangeEvent, Mark, TopicPartition, ids
 from consumer.facts import Degraded
 from consumer.ports import Observer
 from consumer.retry import Backoff
@@ -25,6 +26,7 @@ ID_BYTES = 16
 KEEP_BYTES = 4 << 20  # 262,144 ids a partition: seconds at full speed, hours at most rates
 KEEP_S = 7 * 24 * 3600  # the keys of a sink that is gone go, too
 TIMEOUT_S = 0.25
+_at = attrgetter("record.at")
 SCRIPT = (Path(__file__).parent / "dedup.lua").read_text()
 
 
@@ -76,11 +78,11 @@ class RedisDeduplicator:
         return [event for event in events if event.fresh or event.id not in known[event.record.at]]
 
     def remember(self, batch: Batch) -> None:
-        packed: dict[TopicPartition, list[bytes]] = defaultdict(list)
-        for event in batch.changes:
-            packed[event.record.at].append(event.id)
-        for at, ids in self._known.items():
-            ids.update(packed[at])
+        packed: dict[TopicPartition, list[bytes]] = {at: [] for at in batch.spans}
+        for at, events in groupby(batch.changes, key=_at):
+            packed[at] += ids(list(events))
+        for at, known in self._known.items():
+            known.update(packed.get(at, ()))
         if not self._reachable():
             return
         try:

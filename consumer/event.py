@@ -99,15 +99,17 @@ class ChangeEvent(msgspec.Struct, frozen=True, gc=False):
     @property
     def id(self) -> bytes:
         """16 bytes, the same however often this change is delivered, by Kafka or by Debezium."""
-        gen, _, lsn = self.position
-        content = b"%b\0%d\0%b\0%d\0%b" % (
-            self.table.encode(),
-            gen,
-            self.op.encode(),
-            lsn,
-            self.key,
-        )
-        return blake2b(content, digest_size=16).digest()
+        return ids([self])[0]
+
+
+def ids(changes: Sequence[ChangeEvent]) -> list[bytes]:
+    """Their event ids: of life, LSN, operation, table and key, and of nothing else."""
+    return [
+        _digest(
+            f"{c.position[0]} {c.position[2]} {c.op} {c.table} ".encode() + (c.record[2] or b"")
+        ).digest()
+        for c in changes
+    ]
 
 
 @dataclass(frozen=True, slots=True)

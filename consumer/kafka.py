@@ -22,6 +22,7 @@ from consumer.errors import LogLost, Rebalanced, Unreachable
 from consumer.event import Mark, Record, Span, TopicPartition
 from consumer.records import use_flat_reader
 
+JOIN_WITHIN_MS = 15_000
 COMMIT_EVERY_S = 0.25  # for lag displays; more often would cost a request a batch
 
 
@@ -94,6 +95,7 @@ class KafkaSource:
 
     def poll(self) -> Mapping[TopicPartition, Sequence[Record]]:
         try:
+            self._join()
             polled = self._consumer.poll(self._limits.wait_ms, max_records=self._max_records)
         except (
             kafka.errors.OffsetOutOfRangeError,
@@ -131,6 +133,7 @@ class KafkaSource:
         held = [Theirs(*at) for at in self._owned if at in self._consumer.assignment()]
         self._consumer.pause(*held)
         try:
+            self._join()
             self._consumer.poll(int(seconds * 1000))
             self._raise_if_rebalanced()
         finally:
@@ -141,6 +144,17 @@ class KafkaSource:
         """Commits what is known to be applied and leaves the group."""
         self._commit_if_due(now=True)
         self._consumer.close(autocommit=False)
+
+    def _join(self) -> None:
+        """
+        Join with time enough. A poll that times out in the middle of a join leaves partitions
+        that kafka-python neither reads nor gives back (seen with 3.0.12); then join again.
+        """
+        coordinator = self._consumer._coordinator
+        coordinator.poll(timeout_ms=JOIN_WITHIN_MS)
+        states = list(self._consumer._subscription.assignment.values())
+        if any(state._pending_revocation for state in states) and not coordinator.need_rejoin():
+            coordinator.request_rejoin()
 
     def _raise_if_rebalanced(self) -> None:
         if (assigned := self._assigned) is not None:

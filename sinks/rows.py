@@ -56,11 +56,9 @@ class Codec:
     def lines(self, changes: Sequence[ChangeEvent], rows: Sequence[Any]) -> list[str]:
         """A line a row: its columns, then the position of its change."""
         lines = self._lines(changes, rows)
-        quotes = nulls = 0
-        for line in lines:
-            quotes += line.count(QUOTE)
-            nulls += line.count(NULL)
-        if quotes != 2 * (len(self.columns) * len(lines) - nulls):
+        text = "".join(lines)
+        values = len(self.columns) * len(lines) - text.count(NULL)
+        if text.count(QUOTE) != 2 * values:
             return self._escaped_lines(changes, rows)
         return lines
 

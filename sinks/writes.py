@@ -18,13 +18,27 @@ from sinks.target import STATEMENTS, Shape, Target
 STAGED_AFTER_FALLBACK_S = 60.0  # a failed COPY leaves dead rows: not again so soon
 
 Connection = psycopg.Connection[Any]
-Decoded = Sequence[
-    tuple[ChangeEvent, Any, Sequence[str]]
-]  # change, row, fields that did not travel
 
 
 class NotFresh(Exception):
     """A row that should have been new was there; the transaction has to be begun again."""
+
+
+class Rows:
+    """Decoded rows of one shape, beside their changes; `kept` are fields that did not travel."""
+
+    __slots__ = ("changes", "kept", "rows")
+
+    def __init__(
+        self, changes: Sequence[ChangeEvent], rows: Sequence[Any], kept: Sequence[Sequence[str]]
+    ) -> None:
+        self.changes, self.rows, self.kept = changes, rows, kept
+
+    def only(self, numbers: Sequence[int]) -> "Rows":
+        """These of them."""
+        changes, rows = self.changes, self.rows
+        kept = [self.kept[i] for i in numbers] if self.kept else ()
+        return Rows([changes[i] for i in numbers], [rows[i] for i in numbers], kept)
 
 
 class Writer:
@@ -72,8 +86,7 @@ class Writer:
         if not deletes:
             return 0
         shape = target.deletes
-        rows = [(change, _read_key(shape, change), ()) for change in deletes]
-        self._stage(connection, shape, rows)
+        self._stage(connection, shape, Rows(deletes, [_read_key(shape, c) for c in deletes], ()))
         with connection.pipeline():
             buried = connection.execute(shape.statements["bury"])
             connection.execute(shape.statements["delete"])
@@ -89,23 +102,21 @@ class Writer:
         upserts = [change for change in newest.changes if change.op != "d"]
         written = 0
         for shape, rows in self._decoded(target, upserts, newest, changes):
-            direct: Decoded = []
-            staged = rows
+            direct: Rows | None = None
+            staged: Rows | None = rows
             if newest.all_fresh and self._may_copy(target):
-                direct = [row for row in rows if _is_insert(row[0], newest)]
-                if direct:
-                    staged = [row for row in rows if not _is_insert(row[0], newest)]
-            if direct:
+                direct, staged = _apart(rows, newest)
+            if direct is not None:
                 written += self._copy(connection, shape, direct)
-            if staged:
+            if staged is not None:
                 written += self._guarded(connection, shape, staged, newest.all_fresh)
         return written
 
     def _may_copy(self, target: Target) -> bool:
         return time.monotonic() >= self._staged_until_s.get(target.name, 0.0)
 
-    def _copy(self, connection: Connection, shape: Shape, rows: Decoded) -> int:
-        lines = shape.codec.lines([row[0] for row in rows], [row[1] for row in rows])
+    def _copy(self, connection: Connection, shape: Shape, rows: Rows) -> int:
+        lines = shape.codec.lines(rows.changes, rows.rows)
         lines.append("")
         try:
             with connection.cursor().copy(shape.statements["copy_fresh"]) as copy:
@@ -115,28 +126,32 @@ class Writer:
             self._staged_until_s[shape.target.name] = until_s
             raise NotFresh from error
         self._reached("copied")
-        return len(rows)
+        return len(rows.rows)
 
-    def _guarded(self, connection: Connection, shape: Shape, rows: Decoded, all_fresh: bool) -> int:
+    def _guarded(self, connection: Connection, shape: Shape, rows: Rows, all_fresh: bool) -> int:
         self._stage(connection, shape, rows)
         self._reached("staged")
         upsert = shape.statements["upsert_fresh" if all_fresh else "upsert"]
         written = connection.execute(upsert).rowcount
-        if any(kept for _, _, kept in rows):
+        if any(rows.kept):
             missing = {key for (key,) in connection.execute(shape.statements["missing_kept"])}
             if missing:
-                raise Rejected([(c, _incomplete(c)) for c, _, _ in rows if _text(c) in missing])
+                lacking = [change for change in rows.changes if _text(change) in missing]
+                raise Rejected([(change, _incomplete(change)) for change in lacking])
             written += connection.execute(shape.statements["update_kept"]).rowcount
         self._reached("upserted")
         return written
 
-    def _stage(self, connection: Connection, shape: Shape, rows: Decoded) -> None:
+    def _stage(self, connection: Connection, shape: Shape, rows: Rows) -> None:
         if not shape.is_staged:
             connection.execute(shape.statements["stage"])
             shape.is_staged = True
-        codec = shape.codec
-        lines = codec.lines([row[0] for row in rows], [row[1] for row in rows])
-        tails = [f",{quoted(_text(change))},{_array(shape, kept)}\n" for change, _, kept in rows]
+        lines = shape.codec.lines(rows.changes, rows.rows)
+        kept = [_array(shape, fields) for fields in rows.kept] or [NULL] * len(lines)
+        tails = [
+            f",{quoted(_text(change))},{fields}\n"
+            for change, fields in zip(rows.changes, kept, strict=True)
+        ]
         with connection.cursor().copy(shape.statements["copy_stage"]) as copy:
             copy.write("".join([line + tail for line, tail in zip(lines, tails, strict=True)]))
 
@@ -146,7 +161,7 @@ class Writer:
         upserts: Sequence[ChangeEvent],
         newest: Finals,
         changes: Sequence[ChangeEvent],
-    ) -> list[tuple[Shape, Decoded]]:
+    ) -> list[tuple[Shape, Rows]]:
         """Rows by their shape; nearly always there is one."""
         if not upserts:
             return []
@@ -154,7 +169,7 @@ class Writer:
         read = shape.codec.read
         if not any([change.op == "u" and self._is_partial(target, change) for change in upserts]):
             try:
-                return [(shape, [(change, read(change.after), ()) for change in upserts])]
+                return [(shape, Rows(upserts, [read(change.after) for change in upserts], ()))]
             except msgspec.ValidationError:
                 pass  # not of the usual shape: one by one
         shapes: dict[frozenset[str], list[tuple[ChangeEvent, Any, Sequence[str]]]] = {}
@@ -162,7 +177,10 @@ class Writer:
             absent = _absent(target, change)
             row, kept = self._row(target.shape(absent), change, newest, changes)
             shapes.setdefault(absent, []).append((change, row, kept))
-        return [(target.shape(absent), rows) for absent, rows in shapes.items()]
+        return [
+            (target.shape(absent), Rows(*map(list, zip(*rows, strict=True))))
+            for absent, rows in shapes.items()
+        ]
 
     def _row(
         self, shape: Shape, change: ChangeEvent, newest: Finals, changes: Sequence[ChangeEvent]
@@ -181,8 +199,16 @@ class Writer:
         return self._placeholder.may_be_in(change.record.value, arrays=target.has_arrays)
 
 
-def _is_insert(change: ChangeEvent, newest: Finals) -> bool:
-    return change.op in "cr" and change.key not in newest.repeated
+def _apart(rows: Rows, newest: Finals) -> tuple[Rows | None, Rows | None]:
+    """Inserts whose key comes once in the batch, and the others."""
+    if not newest.repeated and {change.op for change in rows.changes} <= {"c", "r"}:
+        return rows, None
+    direct: list[int] = []
+    staged: list[int] = []
+    for i, change in enumerate(rows.changes):
+        is_insert = change.op in "cr" and change.key not in newest.repeated
+        (direct if is_insert else staged).append(i)
+    return (rows.only(direct) if direct else None), (rows.only(staged) if staged else None)
 
 
 def _read_key(shape: Shape, change: ChangeEvent) -> Any:

@@ -10,6 +10,7 @@ from hypothesis import settings
 from psycopg import sql
 
 from devstack import Endpoints, Stack
+from tests import guards
 from tests.pipeline import Pipe
 
 settings.register_profile("house", deadline=None)  # tests wait on facts, never on time
@@ -17,6 +18,9 @@ settings.load_profile("house")
 
 KINDS = ("unit", "contracts", "integration", "e2e", "chaos")
 FOLDER = Path(__file__).parent.parent / ".tailrace" / "tests"
+
+
+guards.throw()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,8 +2,7 @@
 
 import dataclasses
 import secrets
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -80,10 +79,3 @@ def source_database(endpoints: Endpoints) -> Iterator[Source]:
         finally:
             drop = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
             server.execute(drop)
-
-
-def eventually(reached: Callable[[], object], what: str, within_s: float = 30) -> None:
-    """Ask until `reached` is true; fails with `what` was awaited."""
-    deadline = time.monotonic() + within_s
-    while not reached():
-        assert time.monotonic() < deadline, f"not within {within_s:.0f} s: {what}"

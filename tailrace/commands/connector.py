@@ -153,6 +153,7 @@ def _opened(config: Path, no_snapshot: bool = False) -> Iterator[tuple[Connector
     from connectors.lifecycle import At
     from connectors.rest import Connect
     from tailrace.config import load
+    from tailrace.databases import connect as open_database
     from tailrace.source import spec_of
 
     pipeline = load(config)
@@ -160,25 +161,15 @@ def _opened(config: Path, no_snapshot: bool = False) -> Iterator[tuple[Connector
         spec = spec_of(pipeline)
         if no_snapshot:
             spec = dataclasses.replace(spec, snapshot="no_data")
-        with Connect(spec.connect_url) as connect, _source(pipeline.source.dsn) as source:
+        with (
+            Connect(spec.connect_url) as connect,
+            open_database(pipeline.source.dsn, "source") as source,
+        ):
+            source.autocommit = True
             yield spec, At(connect, source)
     except ConnectorError as error:
         code = TRY_AGAIN if error.code in _TRY_AGAIN_CODES else 1
         raise Problem(error.code, error.sentence, exit_code=code) from error
-
-
-def _source(dsn: str) -> Any:
-    import psycopg
-
-    try:
-        return psycopg.connect(dsn, autocommit=True, connect_timeout=5)
-    except psycopg.OperationalError as error:
-        said = str(error).strip().splitlines()[-1]
-        raise Problem(
-            "TR-SRC-001",
-            f"The source cannot be reached by source.dsn: {said}.",
-            exit_code=TRY_AGAIN,
-        ) from error
 
 
 def _say(what: str) -> None:

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis
@@ -28,7 +29,7 @@ def server(endpoints: Endpoints) -> Iterator[redis.Redis]:
 
 
 def opened(
-    endpoints: Endpoints, prefix: str, facts: Facts | None = None, **options: int
+    endpoints: Endpoints, prefix: str, facts: Facts | None = None, **options: Any
 ) -> RedisDeduplicator:
     return RedisDeduplicator(endpoints.redis, prefix, facts or Facts(), **options)
 

@@ -158,11 +158,13 @@ def histories(draw: st.DrawFn) -> tuple[list[Record], dict[int, str]]:
     """A log of two partitions with Debezium's repeats in it, and the rows it comes to."""
     truth: dict[int, str] = {}
     sent: dict[TopicPartition, list[tuple[bytes, bytes]]] = {P0: [], P1: []}
-    lsn = 100
+    lsn, at_lsn = 100, set[int]()
     for step in range(draw(st.integers(1, 25))):
-        id_ = draw(st.integers(0, 4))
+        id_ = draw(st.integers(0, 9))
         at = (P0, P1)[id_ % 2]
-        lsn += draw(st.integers(1, 3))
+        if id_ in at_lsn or draw(st.integers(0, 2)) == 0:  # else one more row of a COPY's page
+            lsn, at_lsn = lsn + draw(st.integers(1, 3)), set()
+        at_lsn.add(id_)
         if id_ in truth and draw(st.booleans()):
             del truth[id_]
             event = key(id=id_), value("d", before={"id": id_}, lsn=lsn, commit=lsn - 1)

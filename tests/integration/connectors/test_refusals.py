@@ -18,7 +18,8 @@ from devstack import Stack
 from devstack.postgres import Postgres
 from devstack.process import free_ports
 from devstack.profile import PROFILES
-from tests.sourcedb import Source, eventually
+from tests.pipeline import eventually
+from tests.sourcedb import Source
 
 
 def refused(source: Source, spec: ConnectorSpec, at: At | None = None) -> ConnectorError:
@@ -90,10 +91,18 @@ def test_a_setting_that_debezium_refuses(source: Source) -> None:
     assert "time.precision.mode" in error.sentence
 
 
+def test_exactly_once_on_workers_that_do_not_offer_it(source: Source) -> None:
+    error = refused(source, source.spec(exactly_once=True))
+    assert error.code == "TR-CON-003"
+    assert "exactly.once.support" in error.sentence
+
+
 def test_slot_in_use_by_another_connector(source: Source) -> None:
     apply(source.base, source.at, make_plan(source.base, source.at))
     again = source.spec(name=f"{source.base.name}-2", topic_prefix="second")
-    eventually(lambda: make_plan(again, source.at).blocked, "the first connector to read its slot")
+    eventually(
+        lambda: make_plan(again, source.at).blocked, what="the first connector to read its slot"
+    )
     error = refused(source, again)
     assert error.code == "TR-SRC-010"
     assert "Debezium Streaming" in error.sentence

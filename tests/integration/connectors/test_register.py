@@ -9,7 +9,8 @@ from connectors.errors import ConnectorError
 from connectors.lifecycle import wait_running
 from connectors.register import apply, make_plan
 from connectors.spec import ConnectorSpec, SourceTable
-from tests.sourcedb import Source, eventually
+from tests.pipeline import eventually
+from tests.sourcedb import Source
 
 
 def applied(source: Source, spec: ConnectorSpec) -> None:
@@ -33,7 +34,7 @@ def test_applying_a_plan_leaves_nothing_to_plan(source: Source, snapshot: str) -
     apply(spec, source.at, plan)
 
     assert not make_plan(spec, source.at)
-    eventually(lambda: streams(source, spec), "a heartbeat")
+    eventually(lambda: streams(source, spec), what="a heartbeat")
     found = operate.status(spec, source.at)
     assert found.healthy
     assert found.lossless
@@ -72,7 +73,7 @@ def test_pause_resume_restart(source: Source) -> None:
     assert operate.status(spec, source.at).state == "PAUSED"
     operate.resume(spec, source.at)
     operate.restart(spec, source.at)
-    eventually(lambda: streams(source, spec), "a heartbeat")
+    eventually(lambda: streams(source, spec), what="a heartbeat")
 
 
 def test_restart_without_the_lossless_class_moves_the_stored_offset(source: Source) -> None:
@@ -81,7 +82,7 @@ def test_restart_without_the_lossless_class_moves_the_stored_offset(source: Sour
     source.db.execute("INSERT INTO orders SELECT i, 'n' FROM generate_series(1, 100) AS i")
     eventually(
         lambda: any("lsn_commit" in offset for _, offset in source.at.connect.offsets(spec.name)),
-        "a stored offset with a commit",
+        what="a stored offset with a commit",
     )
     said: list[str] = []
     operate.restart(spec, source.at, said.append)
@@ -92,11 +93,11 @@ def test_restart_without_the_lossless_class_moves_the_stored_offset(source: Sour
 def test_delete_keeps_slot_and_publication_unless_asked(source: Source) -> None:
     spec = source.spec()
     applied(source, spec)
-    eventually(lambda: streams(source, spec), "a heartbeat")
+    eventually(lambda: streams(source, spec), what="a heartbeat")
     operate.delete(spec, source.at)
     assert exists(source, "pg_replication_slots", "slot_name", spec.slot)
     applied(source, spec)
-    eventually(lambda: streams(source, spec), "a heartbeat after going on from the kept slot")
+    eventually(lambda: streams(source, spec), what="a heartbeat after going on from the kept slot")
     operate.delete(spec, source.at, drop_slot=True, drop_publication=True)
     assert not exists(source, "pg_replication_slots", "slot_name", spec.slot)
     assert not exists(source, "pg_publication", "pubname", spec.publication)
@@ -106,8 +107,8 @@ def test_delete_keeps_slot_and_publication_unless_asked(source: Source) -> None:
 def test_a_slot_made_anew_is_a_gap_that_nothing_starts_past(source: Source) -> None:
     spec = source.spec()
     applied(source, spec)
-    eventually(lambda: streams(source, spec), "a heartbeat")
-    eventually(lambda: operate.status(spec, source.at).position, "a stored position")
+    eventually(lambda: streams(source, spec), what="a heartbeat")
+    eventually(lambda: operate.status(spec, source.at).position, what="a stored position")
     make_slot_anew(source, spec)
     with pytest.raises(ConnectorError, match="made anew or advanced") as refused:
         operate.resume(spec, source.at)
@@ -121,8 +122,8 @@ def test_the_lossless_class_itself_refuses_a_slot_made_anew(source: Source) -> N
     """Connect may start a task without asking us: after a crash of the worker, for one."""
     spec = source.spec()
     applied(source, spec)
-    eventually(lambda: streams(source, spec), "a heartbeat")
-    eventually(lambda: operate.status(spec, source.at).position, "a stored position")
+    eventually(lambda: streams(source, spec), what="a heartbeat")
+    eventually(lambda: operate.status(spec, source.at).position, what="a stored position")
     make_slot_anew(source, spec)
     source.at.connect.resume(spec.name)
     with pytest.raises(ConnectorError, match="no longer available") as refused:
@@ -171,7 +172,7 @@ def make_slot_anew(source: Source, spec: ConnectorSpec) -> None:
             return False
         return True
 
-    eventually(dropped, "the slot to be free")
+    eventually(dropped, what="the slot to be free")
     source.db.execute("INSERT INTO orders VALUES (4711, 'in the gap')")
     create = "SELECT pg_create_logical_replication_slot({}, 'pgoutput')"
     source.db.execute(sql.SQL(create).format(slot))
