@@ -43,7 +43,6 @@ class Worker:
     stopping: Callable[[], bool]
     backoff: Backoff = field(default_factory=Backoff)
     clock: Callable[[], float] = time.monotonic
-
     _in_flight: Work | None = None
     _next_offsets: dict[TopicPartition, int] = field(default_factory=dict)
 
@@ -143,8 +142,7 @@ class Worker:
         """The sink alone says where to go on; what was read ahead is read again."""
         work, self._in_flight = self._in_flight, None
         if work is not None and work.answer is not None:
-            # If this fails nothing of it was applied: whoever owns it now reads it again.
-            with suppress(Busy, Rejected, Fenced):
+            with suppress(Busy, Rejected, Fenced):  # then nothing of it was applied
                 self._acknowledge(work, work.answer.result())
         marks = self._positions(partitions)
         self.source.start(marks)
