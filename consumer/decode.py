@@ -54,12 +54,13 @@ _wrapped = msgspec.json.Decoder(_Payload).decode
 class _Reached:
     """How far one partition was decoded, and which changes stand at exactly that position."""
 
-    __slots__ = ("committed_at_us", "last", "others", "position", "snapshot_lsn")
+    __slots__ = ("committed_at_us", "last", "log", "others", "position", "snapshot_lsn")
 
     def __init__(self, mark: Mark) -> None:
         self.position = mark.position
         self.committed_at_us = mark.committed_at_us
         self.snapshot_lsn = mark.snapshot_lsn
+        self.log = mark.log
         self.last: ChangeEvent | None = None  # None: not known
         self.others: tuple[Position, set[Identity]] = (mark.position, set())
 
@@ -110,6 +111,7 @@ class DebeziumDecoder:
                 reached.position,
                 reached.committed_at_us,
                 reached.snapshot_lsn,
+                reached.log,
             )
         return marks
 

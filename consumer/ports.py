@@ -31,8 +31,8 @@ class Source(Protocol):
     def poll(self) -> Polled:
         """At most one batch, bounded in count, bytes and time. Raises Rebalanced."""
 
-    def start(self, marks: Marks) -> None:
-        """Read on from these marks: the sink's, never Kafka's own."""
+    def start(self, marks: Marks) -> Marks:
+        """Read on from the sink's marks, never Kafka's own; the same, with their `log` known."""
 
     def commit(self, spans: Mapping[TopicPartition, Span]) -> None:
         """Tell Kafka how far the sink is; only lag displays read it."""

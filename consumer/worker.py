@@ -142,8 +142,7 @@ class Worker:
         if work is not None and work.answer is not None:
             with suppress(Busy, Rejected, Fenced):  # then nothing of it was applied
                 self._acknowledge(work, work.answer.result())
-        marks = self._positions(partitions)
-        self.source.start(marks)
+        marks = self.source.start(self._positions(partitions))
         self.decoder.start(marks)
         self.dedup.start(marks)
         self._next_offsets = {at: mark.next_offset for at, mark in marks.items()}

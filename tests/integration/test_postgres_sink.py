@@ -145,6 +145,22 @@ def test_an_unchanged_large_value_of_a_row_that_is_not_there_is_refused(simple: 
     sink.close()
 
 
+def test_tombstones_are_pruned_by_age(simple: Database) -> None:
+    log = Log()
+    applied(simple, log.batch(row(log, 1, "a", 10)))
+    simple.sql(
+        "INSERT INTO tailrace.tombstones VALUES"
+        " ('public.t', 'old', 0, 1, 1, now() - interval '9 d'),"
+        " ('public.t', 'young', 0, 1, 1, now() - interval '1 d'),"
+        " ('public.t', '', 0, 1, 1, now() - interval '9 d')"
+    )
+    second = simple.sink()
+    log.restart(second.positions([P0]))
+    second.apply(log.batch(row(log, 2, "b", 12)))
+    second.close()
+    assert simple.sql("SELECT key FROM tailrace.tombstones ORDER BY key") == [("",), ("young",)]
+
+
 def test_rows_that_were_there_before_are_taken_over(simple: Database) -> None:
     simple.sql("INSERT INTO t VALUES (1, 'older')")
     log = Log()
