@@ -18,7 +18,7 @@ from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.structs import OffsetAndMetadata
 from kafka.structs import TopicPartition as Theirs
 
-from consumer.errors import LogLost, Rebalanced, Unreachable
+from consumer.errors import Fenced, LogLost, Rebalanced, Unreachable
 from consumer.event import Mark, Record, Span, TopicPartition
 from consumer.records import use_flat_reader
 
@@ -105,6 +105,10 @@ class KafkaSource:
             raise LogLost(
                 f"Kafka no longer holds what the sink wants next ({error}): retention or a new "
                 "topic took it. Take a new snapshot of these tables, then start again"
+            ) from error
+        except kafka.errors.FencedInstanceIdError as error:
+            raise Fenced(
+                "another process has joined the group under this instance's name"
             ) from error
         self._raise_if_rebalanced()
         self._commit_if_due()

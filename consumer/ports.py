@@ -1,9 +1,8 @@
 """
 The seams of the loop. Start reading here; then `worker.py`, then `sinks/memory.py`.
 
-I1 no offset moves before its changes are durable in the sink · I2 nothing is remembered before it
-is applied · I3 per key, a sink never goes back to an older position · I4 every record ends in one
-way, none vanishes · I5 only the owner of a partition writes its span (docs/guarantees.md)
+I1 no offset moves before its changes are durable · I2 nothing is remembered before it is applied
+I3 a key never goes back · I4 no record vanishes · I5 only its owner moves a partition
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -27,6 +26,8 @@ Observer = Callable[[Fact], None]  # metrics, log, lag and tests listen here
 
 
 class Source(Protocol):
+    """Kafka, seen from the loop."""
+
     def poll(self) -> Polled:
         """At most one batch, bounded in count, bytes and time. Raises Rebalanced."""
 
@@ -63,6 +64,8 @@ class Deduplicator(Protocol):
 
 
 class Sink(Protocol):
+    """Where changes take effect, and the one truth about how far they have."""
+
     def positions(self, partitions: Collection[TopicPartition]) -> Marks:
         """Take these partitions over: whoever had them before is fenced. Raises Busy."""
 
@@ -73,5 +76,7 @@ class Sink(Protocol):
 
 
 class DeadLetters(Protocol):
+    """Where records go that cannot be applied."""
+
     def put(self, letters: Sequence[DeadLetter]) -> None:
         """Returns once they are durable. Raises Busy."""

@@ -21,9 +21,7 @@ T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class Work:
-    """A batch on its way."""
-
+class _Work:
     batch: Batch
     counts: Counts
     polled_at_s: float
@@ -43,8 +41,7 @@ class Worker:
     stopping: Callable[[], bool]
     backoff: Backoff = field(default_factory=Backoff)
     clock: Callable[[], float] = time.monotonic
-
-    _in_flight: Work | None = None
+    _in_flight: _Work | None = None
     _next_offsets: dict[TopicPartition, int] = field(default_factory=dict)
 
     def run(self) -> None:
@@ -63,7 +60,7 @@ class Worker:
         except Rebalanced as change:
             self._take_over(change.partitions)
 
-    def _read(self) -> Work | None:
+    def _read(self) -> _Work | None:
         """poll -> decode -> dedupe -> plan"""
         polled = self.source.poll()
         polled_at_s = self.clock()
@@ -78,9 +75,9 @@ class Worker:
         self._park(unreadable)
         filtered = records - len(events) - len(unreadable)
         duplicates = len(events) - len(changes)
-        return Work(batch, Counts(records, filtered, duplicates, len(unreadable)), polled_at_s)
+        return _Work(batch, Counts(records, filtered, duplicates, len(unreadable)), polled_at_s)
 
-    def _begin(self, work: Work) -> None:
+    def _begin(self, work: _Work) -> None:
         work.answer = self._applier.submit(self.sink.apply, work.batch)
         self._in_flight = work
         if len(work.batch.changes) < OVERLAP_MIN_CHANGES:
@@ -91,7 +88,7 @@ class Worker:
         if work is not None:
             self._acknowledge(work, self._applied(work))
 
-    def _applied(self, work: Work) -> Outcome:
+    def _applied(self, work: _Work) -> Outcome:
         """Waits for the sink; what it refuses is parked, what it cannot take now is held."""
 
         def answered() -> Outcome:
@@ -107,7 +104,7 @@ class Worker:
                 work.counts.parked += len(rejected.refused)
                 work.batch = without(work.batch, rejected)
 
-    def _acknowledge(self, work: Work, outcome: Outcome) -> None:
+    def _acknowledge(self, work: _Work, outcome: Outcome) -> None:
         applied_at_s = self.clock()
         self.dedup.remember(work.batch)  # I2: only what the sink holds durably
         self.source.commit(work.batch.spans)  # I1: after the sink, never before
@@ -143,8 +140,7 @@ class Worker:
         """The sink alone says where to go on; what was read ahead is read again."""
         work, self._in_flight = self._in_flight, None
         if work is not None and work.answer is not None:
-            # If this fails nothing of it was applied: whoever owns it now reads it again.
-            with suppress(Busy, Rejected, Fenced):
+            with suppress(Busy, Rejected, Fenced):  # then nothing of it was applied
                 self._acknowledge(work, work.answer.result())
         marks = self._positions(partitions)
         self.source.start(marks)

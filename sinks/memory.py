@@ -1,7 +1,4 @@
-"""
-The smallest whole sink: rows in a dictionary. It passes the same contract as the others
-(tests/contracts/sink_contract.py) and is the page to read before writing one: docs/write-a-sink.md.
-"""
+"""The smallest whole sink: read it before you write one (docs/write-a-sink.md)."""
 
 from collections.abc import Collection
 from typing import Any
@@ -24,6 +21,8 @@ class Store:
 
 
 class MemorySink:
+    """It passes the same contract as the others: tests/contracts/sink_contract.py."""
+
     def __init__(self, store: Store) -> None:
         self._store = store
 
