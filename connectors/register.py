@@ -42,7 +42,7 @@ def make_plan(spec: ConnectorSpec, at: At) -> Plan:
     running = at.connect.config(spec.name)
     wanted = render(spec)
     plan = plan_source(spec, source) + Plan(tuple(diff(spec.name, running, wanted)))
-    findings = [*_plugin(spec, at.connect.plugins()), *_slot(spec, source.slot, running)]
+    findings = [*plugin_findings(spec, at.connect.plugins()), *_slot(spec, source.slot, running)]
     if running is not None:
         findings += gaps(spec, at, source.slot)
     return Plan(plan.changes, (*plan.findings, *findings))
@@ -149,7 +149,8 @@ def refuse_settings(spec: ConnectorSpec, refusals: Mapping[str, str]) -> None:
         )
 
 
-def _plugin(spec: ConnectorSpec, plugins: Mapping[str, str]) -> list[Finding]:
+def plugin_findings(spec: ConnectorSpec, plugins: Mapping[str, str]) -> list[Finding]:
+    """What the workers lack of the plugins that the connector needs."""
     if spec.connector_class in plugins:
         return []
     if lossless.PLAIN_CLASS not in plugins:

@@ -185,32 +185,39 @@ def _of_topic(
         if away is not None:
             yield replace(row, unknown=away)
         else:
-            yield _judged(row, next_offset or 0, log, now_us)
+            yield _judged(row, at, next_offset or 0, log, now_us)
 
 
-def _judged(row: Row, next_offset: int, log: Log | None, now_us: int) -> Row:
-    where = f"{row.topic}[{row.partition}]"
+def lost(sink: str, at: TopicPartition, next_offset: int, log: Log | None) -> str | None:
+    """Why the sink cannot go on from `next_offset` in this partition; None: it can."""
+    where = f"{at.topic}[{at.partition}]"
+    again = "take a new snapshot"
     if log is None:
-        return replace(row, unknown=f"Kafka has no {where} any more, and the sink has read it.")
+        return f"Kafka has no {where} any more, which sink {sink} reads: {again}."
     if next_offset < log.start:
-        lost = log.start - next_offset
-        return replace(
-            row,
-            unknown=f"Kafka has deleted {lost} record(s) of {where} that sink {row.sink} has not"
-            " applied: it needs a new snapshot, and the topic a longer retention.",
+        return (
+            f"Kafka has deleted {log.start - next_offset} record(s) of {where} that sink {sink} has"
+            f" not applied: {again}, and keep the topic longer."
         )
     if next_offset > log.end:
-        return replace(
-            row,
-            unknown=f"Sink {row.sink} is at offset {next_offset} of {where}, beyond its end"
-            f" {log.end}: the topic was made anew, so the sink needs a new snapshot.",
+        return (
+            f"Sink {sink} is at offset {next_offset} of {where}, beyond its end {log.end}: the"
+            f" topic was made anew, so {again}."
         )
+    return None
+
+
+def _judged(row: Row, at: TopicPartition, next_offset: int, log: Log | None, now_us: int) -> Row:
+    why = lost(row.sink, at, next_offset, log)
+    if log is None or why:
+        return replace(row, unknown=why)
     row = replace(row, behind_records=log.end - next_offset)
     if not row.behind_records:
         return replace(row, lag_s=0.0)
     if log.head is None:
         return replace(
-            row, unknown=f"Kafka did not hand out {where} from offset {next_offset} in time."
+            row,
+            unknown=f"Kafka did not hand out {at.topic}[{at.partition}] from offset {next_offset}.",
         )
     if log.head.is_snapshot:
         return replace(row, is_snapshot=True)

@@ -23,6 +23,7 @@ from tailrace.wiring import group_of, topic_of
 
 HEADS_WITHIN_S = 2.0
 SMALL_FETCH_BYTES = 64 << 10  # one record of each partition is all that is wanted
+NO_BROKER = "No Kafka broker answers at {}: start one, or correct kafka.bootstrap."
 _REQUEST_WITHIN_MS = ANSWER_WITHIN_S * 1000
 
 Offsets = Mapping[TopicPartition, int]
@@ -127,9 +128,7 @@ def kafka_consumer(bootstrap: str) -> Iterator[kafka.KafkaConsumer]:
             metrics_enabled=False,
         )
     except (kafka.errors.KafkaError, OSError) as error:
-        raise Away(
-            f"No Kafka broker answers at {bootstrap}: start one, or correct kafka.bootstrap."
-        ) from error
+        raise Away(NO_BROKER.format(bootstrap)) from error
     try:
         yield consumer
     except (kafka.errors.KafkaError, OSError) as error:

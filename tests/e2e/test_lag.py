@@ -125,6 +125,9 @@ def test_the_marker_of_a_transaction_is_no_record(shop: Pipe) -> None:
     """Kafka's end offset counts it, but there is nothing to apply."""
     topic = f"{shop.name}.marked"
     bootstrap = shop.pipeline.kafka.bootstrap
+    admin = kafka.KafkaAdminClient(bootstrap_servers=bootstrap)
+    admin.create_topics({topic: {"num_partitions": 1, "replication_factor": 1}})
+    admin.close()
     producer = kafka.KafkaProducer(
         bootstrap_servers=bootstrap, transactional_id=topic, metrics_enabled=False
     )
