@@ -145,6 +145,20 @@ def test_an_unchanged_large_value_of_a_row_that_is_not_there_is_refused(simple: 
     sink.close()
 
 
+def test_an_unchanged_large_value_beside_a_repeat_comes_from_the_same_batch(
+    simple: Database,
+) -> None:
+    log = Log()
+    first = log.batch(row(log, 9, "nine", 10))
+    again = log.batch(
+        row(log, 9, "nine", 10),  # a repeat: nothing in this batch may go the short way
+        row(log, 1, "large", 12),
+        row(log, 1, TOKEN, 14, "u"),
+    )
+    applied(simple, first, again)
+    assert simple.sql("SELECT id, note FROM t ORDER BY id") == [(1, "large"), (9, "nine")]
+
+
 def test_tombstones_are_pruned_by_age(simple: Database) -> None:
     log = Log()
     applied(simple, log.batch(row(log, 1, "a", 10)))
