@@ -8,10 +8,12 @@ import pytest
 from devstack import Stack
 from examples.shop import database
 from examples.shop.load import Load
-from tests.chaos.test_worker_kills import assert_each_effect_once, watch_effects
+from tests.chaos.test_worker_kills import LONG, assert_each_effect_once, watch_effects
 from tests.pipeline import Pipe, eventually
 
-PARTS = ("kafka", "connect", "redis", "postgres-target", "postgres-source")
+PARTS = ["connect", "redis", "postgres-target"]
+if LONG:
+    PARTS += ["kafka", "postgres-source"]
 
 
 @pytest.mark.parametrize("part", PARTS)
