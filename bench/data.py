@@ -2,6 +2,9 @@
 
 import json
 from collections.abc import Iterator
+from typing import Any
+
+import msgspec
 
 TABLE = "public.bench"
 COLUMNS = (
@@ -10,10 +13,15 @@ COLUMNS = (
     " note text, quantity int NOT NULL, attempt int NOT NULL, score float8,"
     " active boolean NOT NULL, reference uuid NOT NULL, details jsonb NOT NULL"
 )
-LSN = 24_000_000
+ROWS_PER_TRANSACTION = 1000
+_LSN = 24_000_000
+_ROW_BYTES = 120  # of log between one row and the next
+_START_US = 1_790_000_000_000_000
+
+_encode = msgspec.json.encode
 
 
-def row(i: int) -> dict[str, object]:
+def row(i: int) -> dict[str, Any]:
     """Row `i` as Debezium writes it with our settings."""
     return {
         "id": i,
@@ -32,23 +40,30 @@ def row(i: int) -> dict[str, object]:
     }
 
 
-def events(count: int, prefix: str) -> Iterator[tuple[bytes, bytes]]:
-    """Inserts of `count` rows, a thousand to a transaction: key and value of each event."""
-    for i in range(count):
-        lsn = LSN + i * 120
+def position(i: int) -> tuple[int, int]:
+    """LSNs of the last commit before row `i` was inserted, and of the insert."""
+    first = i - i % ROWS_PER_TRANSACTION
+    return _LSN + first * _ROW_BYTES - 8, _LSN + i * _ROW_BYTES
+
+
+def events(rows: range, prefix: str) -> Iterator[tuple[bytes, bytes]]:
+    """Key and value of the insert of each row; the same bytes whenever they are made."""
+    for i in rows:
+        commit, lsn = position(i)
+        committed_us = _START_US + i // ROWS_PER_TRANSACTION * 20_000
         source = {
             "version": "3.7.0.Final",
             "connector": "postgresql",
             "name": prefix,
-            "ts_ms": 1_790_000_000_000 + i // 50,
+            "ts_ms": committed_us // 1000,
             "snapshot": None,
             "db": "bench",
-            "sequence": json.dumps([str(LSN + i // 1000 * 120_000 - 8), str(lsn)]),
-            "ts_us": 1_790_000_000_000_000 + i * 20,
-            "ts_ns": 1_790_000_000_000_000_000 + i * 20_000,
+            "sequence": f'["{commit}","{lsn}"]',
+            "ts_us": committed_us,
+            "ts_ns": committed_us * 1000,
             "schema": "public",
             "table": "bench",
-            "txId": 1000 + i // 1000,
+            "txId": 1000 + i // ROWS_PER_TRANSACTION,
             "lsn": lsn,
             "xmin": None,
         }
@@ -57,9 +72,20 @@ def events(count: int, prefix: str) -> Iterator[tuple[bytes, bytes]]:
             "after": row(i),
             "source": source,
             "op": "c",
-            "ts_ms": 1_790_000_000_500,
-            "ts_us": 1_790_000_000_500_000,
-            "ts_ns": 1_790_000_000_500_000_000,
+            "ts_ms": committed_us // 1000 + 500,
+            "ts_us": committed_us + 500_000,
+            "ts_ns": (committed_us + 500_000) * 1000,
             "transaction": None,
         }
-        yield b'{"id":%d}' % i, json.dumps(value, separators=(",", ":")).encode()
+        yield b'{"id":%d}' % i, _encode(value)
+
+
+def copy_lines(rows: range, *, guards: bool) -> bytes:
+    """The same rows for COPY in its text format; with `guards`, what the sink adds to each."""
+    lines = []
+    for i in rows:
+        values = [*row(i).values()]
+        if guards:
+            values += (0, *position(i))
+        lines.append("\t".join(map(str, values)))
+    return "\n".join([*lines, ""]).encode()

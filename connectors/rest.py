@@ -108,9 +108,10 @@ class Connect:
         return [(each["partition"], each["offset"]) for each in answer["offsets"]]
 
     def patch_offsets(self, name: str, offsets: list[tuple[dict[str, Any], Offset]]) -> None:
-        """Replace stored offsets of a STOPPED connector."""
-        body = {"offsets": [{"partition": p, "offset": o} for p, o in offsets]}
-        self._ask("PATCH", f"{_of(name)}/offsets", body)
+        """Replace stored offsets of a STOPPED connector; Connect refuses to be asked for none."""
+        if offsets:
+            body = {"offsets": [{"partition": p, "offset": o} for p, o in offsets]}
+            self._ask("PATCH", f"{_of(name)}/offsets", body)
 
     def pause(self, name: str) -> None:
         """Ask for PAUSED: tasks stay, and hold the slot."""

@@ -1,6 +1,5 @@
 """A whole pipeline for one test: source, connector, topics, worker processes, target."""
 
-import json
 import os
 import secrets
 import signal
@@ -160,6 +159,11 @@ class Pipe:
         with psycopg.connect(self.source_dsn) as connection:
             connection.execute(statement.encode(), values or None)
 
+    def target_sql(self, statement: str) -> None:
+        """In the target, committed."""
+        with psycopg.connect(self.target_dsn) as connection:
+            connection.execute(statement.encode())
+
     def target(self) -> psycopg.Connection[Any]:
         """A connection to the target that commits each statement."""
         return psycopg.connect(self.target_dsn, autocommit=True)
@@ -172,6 +176,13 @@ class Pipe:
     def offsets(self) -> dict[tuple[str, int], int]:
         found = self.rows("SELECT topic, partition, next_offset FROM tailrace.offsets")
         return {(topic, partition): offset for topic, partition, offset in found}
+
+    def wait_offset(self, topic: str, offset: int, partition: int = 0) -> None:
+        """Until the sink is durably at this offset; shows the log of the last worker if not."""
+        try:
+            eventually(lambda: self.offsets().get((topic, partition), 0) >= offset, 60)
+        except AssertionError:
+            raise AssertionError(f"{self.offsets()}: {self.running[-1].text()[-3000:]}") from None
 
     def differences(self) -> list[TableResult]:
         with (
@@ -206,10 +217,3 @@ class Pipe:
                 running.kill()
         with self.at() as at:
             operate.delete(self.spec, at, drop_slot=True, drop_publication=True)
-
-
-def ended(running: Running) -> Mapping[str, Any]:
-    """The counts of the last line that a worker wrote when it had drained (log format json)."""
-    lines = [line for line in running.text().splitlines() if '"drained"' in line]
-    found: Mapping[str, Any] = json.loads(lines[-1])
-    return found
