@@ -99,15 +99,20 @@ def clock_ahead_s(connection: Connection) -> float:
 def read_sink(pipeline: Pipeline, name: str) -> Offsets:
     """The sink's own next offsets, as they are in its database."""
     what = f"database of sink {name}"
-    query = "SELECT topic, partition, next_offset FROM tailrace.offsets WHERE sink = %s"
     with database(pipeline.sinks[name].dsn, what) as connection:
         try:
-            found = connection.execute(query, [group_of(pipeline, name)]).fetchall()
+            return next_offsets(connection, group_of(pipeline, name))
         except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
             raise Away(
                 f"The {what} has no tailrace.offsets: run `tailrace schema apply`."
             ) from None
-    return {TopicPartition(topic, number): offset for topic, number, offset in found}
+
+
+def next_offsets(connection: Connection, group: str) -> Offsets:
+    """Of every partition that the sink has met. Raises psycopg.Error where its table is not."""
+    query = "SELECT topic, partition, next_offset FROM tailrace.offsets WHERE sink = %s"
+    rows = connection.execute(query, [group])
+    return {TopicPartition(topic, number): offset for topic, number, offset in rows}
 
 
 @contextmanager

@@ -14,7 +14,6 @@ from psycopg.rows import class_row, dict_row
 from connectors import catalogue, lifecycle, rest
 from connectors.errors import ConnectorError
 from connectors.spec import ConnectorSpec
-from consumer.event import TopicPartition
 from sinks.target import GUARD_COLUMNS, load_statements
 from tailrace import schema
 from tailrace.asking import ANSWER_WITHIN_S, Away, database
@@ -22,7 +21,7 @@ from tailrace.config import Pipeline
 from tailrace.databases import Connection
 from tailrace.doctor import facts
 from tailrace.exits import Problem
-from tailrace.lag_sources import clock_ahead_s
+from tailrace.lag_sources import Offsets, clock_ahead_s, next_offsets
 from tailrace.wiring import group_of, topic_of
 
 STATEMENTS = load_statements(Path(__file__).with_name("doctor.sql"))
@@ -141,17 +140,15 @@ def _connect(spec: ConnectorSpec) -> Iterator[rest.Connect]:
         raise Away(error.sentence) from error
 
 
-def _offsets(connection: Connection, group: str) -> dict[TopicPartition, int] | None:
-    query = "SELECT topic, partition, next_offset FROM tailrace.offsets WHERE sink = %s"
+def _offsets(connection: Connection, group: str) -> Offsets | None:
     try:
-        rows = connection.execute(query, [group]).fetchall()
+        return next_offsets(connection, group)
     except (
         psycopg.errors.UndefinedTable,
         psycopg.errors.InvalidSchemaName,
         psycopg.errors.InsufficientPrivilege,
     ):
         return None
-    return {TopicPartition(topic, number): offset for topic, number, offset in rows}
 
 
 def _where(connection: Connection) -> str:
