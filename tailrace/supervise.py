@@ -20,7 +20,7 @@ import structlog
 
 from consumer.metrics import Status
 from tailrace.config import Pipeline
-from tailrace.exits import OK
+from tailrace.exits import FAILED, OK
 from tailrace.process import STATUS_FD
 
 STEADY_AFTER_S = 30.0  # a worker that lived this long begins again with the shortest delay
@@ -141,4 +141,5 @@ class Daemon:
                 process.kill()
                 codes.append(process.wait())
         self._log.info("stopped", workers=len(running), codes=codes)
-        return max((abs(code) for code in codes), default=OK) and 1
+        # Ended by the signal itself: it had not begun yet, so nothing is left of it.
+        return FAILED if set(codes) - {OK, -signal.SIGTERM} else OK
