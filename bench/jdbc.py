@@ -30,7 +30,7 @@ TUNED: Mapping[str, str] = {
 """The best that was found."""
 
 
-def sink(lab: Lab, topic: str, events: int, what: str, settings: Mapping[str, str]) -> Run:
+def sink(lab: Lab, prefix: str, events: int, what: str, settings: Mapping[str, str]) -> Run:
     """
     From its first batch that is visible to its last. Its start, up to that batch, is left out:
     it is a JVM's, not that of a running system.
@@ -38,7 +38,7 @@ def sink(lab: Lab, topic: str, events: int, what: str, settings: Mapping[str, st
     lab.new_table()
     name = f"jdbc{time.monotonic_ns()}"
     with watched(lab, what) as run, Connect(lab.at.connect) as connect:
-        connect.put(name, _config(lab, topic) | dict(settings))
+        connect.put(name, _config(lab, f"{prefix}.{data.TABLE}") | dict(settings))
         try:
             seen = lab.await_row(
                 what, events - 1, lambda: refuse_failed(name, states(connect, name))

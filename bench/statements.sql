@@ -12,12 +12,14 @@ CREATE TABLE public.bench (
 -- name: insert_rows
 -- The rows that data.py describes, as an application writes them: an insert is a log record.
 INSERT INTO public.bench
-SELECT i, i % 9973, 'customer ' || i % 5000, (i % 100000) + (i % 100) / 100.0,
-       (ARRAY['EUR', 'USD', 'CHF'])[i % 3 + 1],
-       timestamptz '2026-01-01T10:00:00Z' + i % 28 * interval '1 day' + i % 1000000 * interval '1 us',
-       'note number ' || i || ' with some words in it', i % 17, i % 5, i / 7.0::float8, i % 2 = 0,
+SELECT i, mod(i, 9973), 'customer ' || mod(i, 5000), mod(i, 100000) + mod(i, 100) / 100.0,
+       (ARRAY['EUR', 'USD', 'CHF'])[mod(i, 3) + 1],
+       timestamptz '2026-01-01T10:00:00Z' + mod(i, 28) * interval '1 day'
+         + mod(i, 1000000) * interval '1 us',
+       'note number ' || i || ' with some words in it', mod(i, 17), mod(i, 5), i / 7.0::float8,
+       mod(i, 2) = 0,
        (lpad(to_hex(i), 8, '0') || '-0000-4000-8000-' || lpad(to_hex(i), 12, '0'))::uuid,
-       jsonb_build_object('channel', 'web', 'basket', i % 99, 'tags', '["a", "b"]'::jsonb)
+       jsonb_build_object('channel', 'web', 'basket', mod(i, 99), 'tags', '["a", "b"]'::jsonb)
 FROM generate_series(%s::bigint, %s::bigint) AS g (i);
 
 -- name: drop_target
