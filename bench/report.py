@@ -26,8 +26,8 @@ def show(figures: Figures, load: Figures) -> None:
     """Prints the tables to stdout."""
     console = Console()
     if rows := list(_rates(figures)):
-        table = Table(title="Events a second (medians)")
-        for title in ("", "events/s", "compared", "CPU µs/event", "target CPU"):
+        table = Table(title="Events a second", caption="CPU in µs an event. Figures are medians.")
+        for title in ("", "events/s", "compared", "CPU", "CPU, target"):
             table.add_column(title, justify="right" if title else "left", no_wrap=True)
         for row in rows:
             table.add_row(*row)
@@ -102,6 +102,7 @@ def plot(figures: Figures, path: Path) -> None:
         right.set_xticks(range(len(latencies)), [f"{rate} tx/s" for rate in latencies])
         right.set_title("Commit at the source to visible in the target, ms")
         right.legend(frameon=False)
+        right.margins(y=0.12)
     for axis in axes[0]:
         axis.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
