@@ -26,8 +26,8 @@ def show(figures: Figures, load: Figures) -> None:
     """Prints the tables to stdout."""
     console = Console()
     if rows := list(_rates(figures)):
-        table = Table(title="Events a second", caption="CPU in µs an event. Figures are medians.")
-        for title in ("", "events/s", "compared", "CPU", "CPU, target"):
+        table = Table(title="Events a second", caption="CPU: µs an event, of the process and of the target. Medians.")
+        for title in ("", "events/s", "compared", "CPU", "target"):
             table.add_column(title, justify="right" if title else "left", no_wrap=True)
         for row in rows:
             table.add_row(*row)
