@@ -29,7 +29,7 @@ class Timed(process.Worker):
         if isinstance(fact, Assigned) and fact.partitions:
             self.began_s, self.began_cpu_s = time.monotonic(), time.process_time()
         elif isinstance(fact, Applied):
-            self.received += fact.records
+            self.received += fact.counts.records
             self.ended_s, self.ended_cpu_s = fact.applied_at_s, time.process_time()
             if self.received >= self.wanted:
                 self.wanted = sys.maxsize  # a second signal would not wait for the batch in hand

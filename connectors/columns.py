@@ -14,13 +14,17 @@ def _names(text: str) -> frozenset[str]:
 
 _NULL_ELEMENT = "arrives as NULL as a whole when one element is NULL"
 _UNTRIED = "is of a type that has not been tried with Debezium"
+_ENCODED = "arrives in a code of Debezium's that no sink reads"
 
 ABSENT_ARRAYS = frozenset({"interval", "money", "varbit", "point", "xml"})
 LOSSY = {
     "varbit": "loses its length",
     "xml": "loses its <?xml ...?> declaration",
     "timetz": "is moved to UTC and loses its zone",
-}
+} | dict.fromkeys(
+    "line circle lseg box path polygon tsquery pg_lsn xid8 jsonpath regclass".split(), _ENCODED
+)
+ENCODED_KINDS = frozenset("cm")  # composite, multirange
 LOSSY_ARRAYS = {
     "bit": "always arrives as NULL",
     "time": "is cut to milliseconds",
@@ -34,7 +38,7 @@ SCALARS = _names(
     """
     int2 int4 int8 oid numeric float4 float8 bool money text varchar bpchar char name citext uuid
     json jsonb ltree tsvector interval inet cidr macaddr macaddr8 timestamp timestamptz date time
-    bytea bit hstore point line circle lseg box path polygon tsquery pg_lsn xid8 jsonpath regclass
+    bytea bit hstore point int4range int8range numrange daterange tsrange tstzrange
     """
 )
 ARRAYS = _names(
@@ -42,7 +46,7 @@ ARRAYS = _names(
     int2 int4 int8 float8 bool text varchar bpchar uuid json jsonb inet citext macaddr int4range
     """
 )
-SCALAR_KINDS = frozenset("ecrm")  # enum, composite, range, multirange
+ONE_BIT = frozenset({"bit", "bit(1)"})
 
 PLACEHOLDER_SCALARS = _names(
     "text varchar bpchar citext json jsonb xml numeric tsvector ltree bytea hstore"
@@ -74,9 +78,17 @@ def loss(column: Column) -> str | None:
         return (
             "is generated: sinks leave it alone, and snapshots of single tables pass this one over"
         )
-    if not column.is_array:
-        known = column.type in SCALARS or column.kind in SCALAR_KINDS
-        return LOSSY.get(column.type, None if known else _UNTRIED)
+    return _loss_of_array(column) if column.is_array else _loss_of_scalar(column)
+
+
+def _loss_of_scalar(column: Column) -> str | None:
+    if column.kind in ENCODED_KINDS or (column.type == "bit" and column.shown not in ONE_BIT):
+        return _ENCODED
+    known = column.type in SCALARS or column.kind == "e"
+    return LOSSY.get(column.type, None if known else _UNTRIED)
+
+
+def _loss_of_array(column: Column) -> str | None:
     if column.dimensions > 1:
         return "has several dimensions, and such arrays arrive as garbage"
     if column.type in ABSENT_ARRAYS:

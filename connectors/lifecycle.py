@@ -101,17 +101,14 @@ def stop(spec: ConnectorSpec, at: At, say: Say = silent) -> None:
         say("moving the stored offset to the last commit")
         stored = at.connect.offsets(spec.name)
         moved = [(partition, at_last_commit(offset)) for partition, offset in stored if offset]
-        if moved:
-            at.connect.patch_offsets(spec.name, moved)
+        at.connect.patch_offsets(spec.name, moved)
 
 
 def forget_position(spec: ConnectorSpec, at: At) -> None:
     """Make a stopped connector begin anew at its next start."""
-    stored = [(partition, offset) for partition, offset in at.connect.offsets(spec.name) if offset]
-    if stored:
-        at.connect.patch_offsets(
-            spec.name, [(partition, dict(FORGOTTEN)) for partition, _ in stored]
-        )
+    stored = at.connect.offsets(spec.name)
+    begin = [(partition, dict(FORGOTTEN)) for partition, offset in stored if offset]
+    at.connect.patch_offsets(spec.name, begin)
 
 
 def wait_running(connect: Connect, name: str, say: Say = silent) -> None:

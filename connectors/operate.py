@@ -83,13 +83,13 @@ def status(spec: ConnectorSpec, at: At) -> Status:
     slot = read_slot(at.source, spec.slot)
     offsets = at.connect.offsets(spec.name)
     beat_age_ms = last_beat_ms(at.source, spec)
-    findings = [*_task_findings(found), *gaps(spec, at, slot)]
+    findings = [*task_findings(found), *gaps(spec, at, slot)]
     if slot is not None:
         findings += slot_findings(spec, slot, str(at.source.info.dbname))
-    findings += _class_finding(spec, running["connector.class"])
+    findings += class_finding(spec, running["connector.class"])
     state = _state(found)
     if state == "RUNNING":
-        findings += _beat_finding(spec, beat_age_ms)
+        findings += beat_finding(spec, beat_age_ms)
     return Status(
         name=spec.name,
         state=state,
@@ -185,7 +185,8 @@ def _state(parts: list[State]) -> str:
     return "RUNNING" if len(found) > 1 else "UNASSIGNED"
 
 
-def _task_findings(parts: list[State]) -> list[Finding]:
+def task_findings(parts: list[State]) -> list[Finding]:
+    """Of each part that FAILED: the cause, and the next step."""
     found = []
     for part, state, trace in parts:
         if state == "FAILED":
@@ -194,7 +195,8 @@ def _task_findings(parts: list[State]) -> list[Finding]:
     return found
 
 
-def _class_finding(spec: ConnectorSpec, connector_class: str) -> list[Finding]:
+def class_finding(spec: ConnectorSpec, connector_class: str) -> list[Finding]:
+    """That it runs without the lossless class, if it does and should not."""
     if connector_class == lossless.CONNECTOR_CLASS or not spec.lossless:
         return []
     return [
@@ -206,7 +208,8 @@ def _class_finding(spec: ConnectorSpec, connector_class: str) -> list[Finding]:
     ]
 
 
-def _beat_finding(spec: ConnectorSpec, age_ms: int | None) -> list[Finding]:
+def beat_finding(spec: ConnectorSpec, age_ms: int | None) -> list[Finding]:
+    """That a connector which says RUNNING gives no sign of life."""
     limit_ms = BEATS_MISSED * spec.heartbeat_interval_ms
     if age_ms is not None and age_ms <= limit_ms:
         return []

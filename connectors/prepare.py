@@ -2,9 +2,8 @@
 What the source database still needs for a connector, as a pure function of facts.
 
 The publication must be there before the slot: decoding fails in every change that was made
-between the two. With an initial snapshot the connector makes the slot itself, since only then do
-snapshot and stream meet in one point (the slot exports its snapshot); a slot that is there before
-leaves a window in which a committed transaction is in neither.
+between the two. With an initial snapshot the connector makes the slot itself: only then do all
+tables show one moment, the one at which the stream begins (the slot exports that snapshot).
 """
 
 from collections.abc import Iterator

@@ -26,9 +26,9 @@ LOCK_TIMEOUT_MS = 5_000
 """A statement of the plan gives up after this, so that no writer queues behind it for long."""
 
 _OLDER_SLOT = (
-    "The slot {slot} is there already, but Connect holds no position for it: a snapshot beside an"
-    " older slot can miss changes. Drop the slot (connector delete --drop-slot) and apply again, or"
-    " go on from it without a snapshot (connector apply --no-snapshot)."
+    "The slot {slot} is there already, but Connect holds no position for it: without the lossless"
+    " class a snapshot beside an older slot can miss changes. Drop the slot (connector delete"
+    " --drop-slot) and apply again, or go on from it without a snapshot (apply --no-snapshot)."
 )
 
 
@@ -42,7 +42,7 @@ def make_plan(spec: ConnectorSpec, at: At) -> Plan:
     running = at.connect.config(spec.name)
     wanted = render(spec)
     plan = plan_source(spec, source) + Plan(tuple(diff(spec.name, running, wanted)))
-    findings = [*_plugin(spec, at.connect.plugins()), *_slot(spec, source.slot, running)]
+    findings = [*plugin_findings(spec, at.connect.plugins()), *_slot(spec, source.slot, running)]
     if running is not None:
         findings += gaps(spec, at, source.slot)
     return Plan(plan.changes, (*plan.findings, *findings))
@@ -81,10 +81,10 @@ def _create(spec: ConnectorSpec, at: At, wanted: Mapping[str, str], say: Say) ->
     try:
         slot = read_slot(at.source, spec.slot)
         stored = [(p, offset) for p, offset in at.connect.offsets(spec.name) if offset]
-        known = any(resumes_at(offset) is not None for _, offset in stored)
-        if slot is not None and not known and spec.snapshot == "initial":
+        begins_anew = not any(resumes_at(offset) is not None for _, offset in stored)
+        if slot is not None and begins_anew and spec.snapshot == "initial" and not spec.lossless:
             raise ConnectorError(errors.SLOT_WRONG, _OLDER_SLOT.format(slot=spec.slot))
-        if slot is not None and not known and stored:
+        if slot is not None and begins_anew and spec.snapshot == "no_data":
             begin = {"lsn": slot.confirmed, "ts_usec": 0}
             at.connect.patch_offsets(spec.name, [(p, begin) for p, _ in stored])
         refuse_blocked(gaps(spec, at, slot))
@@ -149,7 +149,8 @@ def refuse_settings(spec: ConnectorSpec, refusals: Mapping[str, str]) -> None:
         )
 
 
-def _plugin(spec: ConnectorSpec, plugins: Mapping[str, str]) -> list[Finding]:
+def plugin_findings(spec: ConnectorSpec, plugins: Mapping[str, str]) -> list[Finding]:
+    """What the workers lack of the plugins that the connector needs."""
     if spec.connector_class in plugins:
         return []
     if lossless.PLAIN_CLASS not in plugins:
@@ -178,13 +179,6 @@ def _slot(
             f"The slot {spec.slot} is being read by {slot.reader or 'another program'} (process"
             f" {slot.active_pid}), which is not connector {spec.name}: choose another slot name,"
             " or stop that reader.",
-        )
-    elif spec.snapshot == "initial":
-        yield Finding(
-            errors.SLOT_WRONG,
-            f"The slot {spec.slot} is there already: apply goes on from it if Connect still holds"
-            f" a position of connector {spec.name}, and else refuses.",
-            blocks=False,
         )
 
 

@@ -18,7 +18,6 @@ from connectors.errors import (
 
 Offset = dict[str, Any]
 
-_BUSY_S = 60
 _PAUSE_S = 0.5
 
 
@@ -27,17 +26,20 @@ class Connect:
     A client of one Connect worker; any worker of the cluster answers for all.
 
     409 (a rebalance, or a connector not yet in the state that is needed) and time-outs of the
-    worker itself (500 and up) are tried again for a minute; then TR-CON-007 or TR-CON-009.
+    worker itself (500 and up) are tried again for `patience_s`; then TR-CON-007 or TR-CON-009.
     """
 
     def __init__(
         self,
         url: str,
         *,
+        patience_s: float = 60,
         transport: httpx.BaseTransport | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._client = httpx.Client(base_url=url, timeout=30, transport=transport)
+        self._patience_s = patience_s
+        timeout_s = min(30, patience_s)
+        self._client = httpx.Client(base_url=url, timeout=timeout_s, transport=transport)
         self._shown = str(httpx.URL(url).copy_with(userinfo=b""))
         self._pause = pause
 
@@ -106,9 +108,10 @@ class Connect:
         return [(each["partition"], each["offset"]) for each in answer["offsets"]]
 
     def patch_offsets(self, name: str, offsets: list[tuple[dict[str, Any], Offset]]) -> None:
-        """Replace stored offsets of a STOPPED connector."""
-        body = {"offsets": [{"partition": p, "offset": o} for p, o in offsets]}
-        self._ask("PATCH", f"{_of(name)}/offsets", body)
+        """Replace stored offsets of a STOPPED connector; Connect refuses to be asked for none."""
+        if offsets:
+            body = {"offsets": [{"partition": p, "offset": o} for p, o in offsets]}
+            self._ask("PATCH", f"{_of(name)}/offsets", body)
 
     def pause(self, name: str) -> None:
         """Ask for PAUSED: tasks stay, and hold the slot."""
@@ -127,7 +130,7 @@ class Connect:
         self._ask("DELETE", _of(name))
 
     def _ask(self, method: str, path: str, body: object = None) -> Any:
-        deadline = time.monotonic() + _BUSY_S
+        deadline = time.monotonic() + self._patience_s
         while True:
             answer = self._send(method, path, body)
             again = answer.status_code == 409 or answer.status_code >= 500
@@ -157,8 +160,8 @@ class Connect:
         if answer.status_code == 409:
             raise ConnectorError(
                 CONNECT_BUSY,
-                f"Connect was busy for {_BUSY_S} s ({said}): its workers are rebalancing or"
-                " cannot reach Kafka; look at their logs and try again.",
+                f"Connect was busy for {self._patience_s:.0f} s ({said}): its workers are"
+                " rebalancing or cannot reach Kafka; look at their logs and try again.",
             )
         raise ConnectorError(
             CONNECT_ANSWER,

@@ -11,7 +11,6 @@ from typing import Any
 
 import kafka
 import kafka.errors
-from kafka.admin import NewTopic
 
 from consumer.errors import Busy
 from consumer.event import DeadLetter
@@ -59,6 +58,8 @@ class KafkaDeadLetters:
 
     def _connect(self) -> kafka.KafkaProducer:
         if self._producer is None:
+            from kafka.admin import NewTopic  # rarely needed, and large
+
             admin = kafka.KafkaAdminClient(**self._client)
             try:
                 settings = {"retention.ms": "-1", "max.message.bytes": str(LARGEST_BYTES)}

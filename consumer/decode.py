@@ -54,23 +54,27 @@ _wrapped = msgspec.json.Decoder(_Payload).decode
 class _Reached:
     """How far one partition was decoded, and which changes stand at exactly that position."""
 
-    __slots__ = ("committed_at_us", "last", "others", "position", "snapshot_lsn")
+    __slots__ = ("committed_at_us", "last", "log", "others", "position", "snapshot_lsn")
 
     def __init__(self, mark: Mark) -> None:
         self.position = mark.position
         self.committed_at_us = mark.committed_at_us
         self.snapshot_lsn = mark.snapshot_lsn
+        self.log = mark.log
         self.last: ChangeEvent | None = None  # None: not known
-        self.others: set[Identity] = set()
+        self.others: tuple[Position, set[Identity]] = (mark.position, set())
 
     def is_new(self, position: Position, identity: Identity) -> bool:
         """Not above all before: fresh even so? One LSN can carry many rows: the key tells."""
-        if position < self.position or self.last is None:
-            return False
         last = self.last
-        if identity == (last.table, last.op, last.record.key) or identity in self.others:
+        if position < self.position or last is None:
             return False
-        self.others.add(identity)
+        if self.others[0] != position:
+            self.others = (position, {(last.table, last.op, last.record.key)})
+        others = self.others[1]
+        if identity in others:
+            return False
+        others.add(identity)
         return True
 
 
@@ -107,6 +111,7 @@ class DebeziumDecoder:
                 reached.position,
                 reached.committed_at_us,
                 reached.snapshot_lsn,
+                reached.log,
             )
         return marks
 
@@ -118,7 +123,8 @@ class DebeziumDecoder:
         unreadable: list[DeadLetter],
     ) -> None:
         names, append = self._names, events.append
-        gen = reached.position.gen
+        high, committed_at_us = reached.position, reached.committed_at_us
+        head, commit = "?", 0  # of the last sequence: rows of one transaction share it
         for record in records:
             value = record[3]
             if value is None:  # a tombstone for compaction: the delete came before it
@@ -129,37 +135,33 @@ class DebeziumDecoder:
                 if op == "m":  # a logical message: for others
                     continue
                 table = names.get((source.schema, source.table)) or self._known(source)
-                key = record[2]
-                text, lsn = source.sequence, source.lsn
-                if op in "cud" and key is not None and text and lsn and text[1] == '"':
-                    position = _new(Position, (gen, int(text[2 : text.index('"', 2)]), lsn))
+                text = source.sequence
+                if text is None or not text.startswith(head):
+                    head, commit = _head(text)
+                if commit and op in "cud" and record[2] is not None and source.lsn is not None:
+                    position = _new(Position, (high[0], commit, source.lsn))
                 else:
-                    position = _rare(op, key, table, source, reached)
-                    gen = position[0]
-                committed_at_us = source.ts_us
-                fresh = position > reached.position
+                    position = _rare(op, record[2], table, source, reached)
+                fresh = position > high
                 if not fresh:
-                    if committed_at_us > reached.committed_at_us:
-                        _check_divergence(record, position, source, reached)
-                    fresh = reached.is_new(position, (table, op, key))
+                    _check_divergence(record, position, source, reached)
+                    fresh = reached.is_new(position, (table, op, record[2]))
                 event = ChangeEvent(
                     record,
                     table,
                     op,
                     position,
-                    committed_at_us,
+                    source.ts_us,
                     envelope.before,
                     envelope.after,
                     fresh,
                 )
-                if position > reached.position:
-                    reached.position = position
-                    reached.last = event
-                    if reached.others:
-                        reached.others = set()
-                if committed_at_us > reached.committed_at_us:
-                    reached.committed_at_us = committed_at_us
                 append(event)
+                if position > high:
+                    reached.position = high = position
+                    reached.last = event
+                if source.ts_us > committed_at_us:
+                    reached.committed_at_us = committed_at_us = source.ts_us
             except Unreadable as error:
                 unreadable.append(DeadLetter(record, str(error)))
             except (msgspec.MsgspecError, RecursionError, ValueError) as error:
@@ -175,14 +177,25 @@ class DebeziumDecoder:
         return self._names.setdefault((source.schema, source.table), table)
 
 
-def _sequence(source: _Source) -> tuple[int, int]:
-    """`source.sequence` is `["last commit LSN","LSN"]`, the first one null after a fresh start."""
-    text, lsn = source.sequence, source.lsn
+def _head(text: str | None) -> tuple[str, int]:
+    """The beginning of `["last commit LSN","LSN"]` up to the commit's end, and the commit."""
     try:
-        if text is not None and lsn is not None:
-            return (0 if text[1] == "n" else int(text[2 : text.index('"', 2)])), lsn
-    except (ValueError, IndexError):
+        if text is not None and text[:2] == '["':
+            end = text.index('"', 2)
+            return text[: end + 1], int(text[2:end])
+    except ValueError:
         pass
+    return "?", 0
+
+
+def _sequence(source: _Source) -> tuple[int, int]:
+    """Commit and LSN; the commit is null, and counts as 0, before the connector has seen one."""
+    text, lsn = source.sequence, source.lsn
+    if text is not None and lsn is not None:
+        if text.startswith("[null,"):
+            return 0, lsn
+        if commit := _head(text)[1]:
+            return commit, lsn
     raise Unreadable(f"`source.sequence` and `source.lsn` are no pair of LSNs: {text!r:.80}")
 
 

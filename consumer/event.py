@@ -60,12 +60,16 @@ class Mark(NamedTuple):
     """
     How far a sink is in one partition: the next offset it wants, the newest position it has, and
     the LSN of the snapshot with which the present life of the source began (0: none seen).
+
+    `log` is the id of the log that the offset counts in: a topic that was deleted and made anew
+    has another one. Empty: not known yet.
     """
 
     next_offset: int
     position: Position
     committed_at_us: int
     snapshot_lsn: int
+    log: str = ""
 
 
 FIRST = Mark(0, START, 0, 0)

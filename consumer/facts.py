@@ -20,21 +20,28 @@ class Polled:
     records: int
 
 
+@dataclass(slots=True)
+class Counts:
+    """What became of the records of a poll before the sink, and what it then refused."""
+
+    records: int
+    filtered: int
+    duplicates: int
+    parked: int
+
+
 @dataclass(frozen=True, slots=True)
 class Applied:
     """
-    One batch is durable in the sink. Every one of its `records` ended in one way (I4):
-    outcome.written + superseded + stale + duplicates + filtered + parked = records.
+    One batch is durable in the sink. Every one of `counts.records` ended in one way (I4):
+    outcome.written + superseded + stale + counts.filtered + duplicates + parked = records.
 
     `polled_at_s`, `applied_at_s` and `acked_at_s` are on the worker's monotonic clock.
     """
 
     batch: Batch
     outcome: Outcome
-    records: int
-    duplicates: int
-    filtered: int
-    parked: int
+    counts: Counts
     polled_at_s: float
     applied_at_s: float
     acked_at_s: float

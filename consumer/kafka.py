@@ -18,7 +18,7 @@ from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.structs import OffsetAndMetadata
 from kafka.structs import TopicPartition as Theirs
 
-from consumer.errors import LogLost, Rebalanced, Unreachable
+from consumer.errors import Fenced, LogLost, Rebalanced, Unreachable
 from consumer.event import Mark, Record, Span, TopicPartition
 from consumer.records import use_flat_reader
 
@@ -72,8 +72,8 @@ class KafkaSource:
                 allow_auto_create_topics=False,
                 check_crcs=True,
                 max_poll_records=limits.max_events,
-                fetch_max_bytes=max(limits.max_bytes, 1 << 20),
-                max_partition_fetch_bytes=limits.max_bytes,
+                fetch_max_bytes=max(limits.max_bytes // 2, 1 << 20),
+                max_partition_fetch_bytes=max(limits.max_bytes // 2, 1 << 20),
                 session_timeout_ms=limits.session_timeout_ms,
                 heartbeat_interval_ms=limits.session_timeout_ms // 4,
                 metadata_max_age_ms=3_000,  # how soon a new topic is seen
@@ -106,6 +106,10 @@ class KafkaSource:
                 f"Kafka no longer holds what the sink wants next ({error}): retention or a new "
                 "topic took it. Take a new snapshot of these tables, then start again"
             ) from error
+        except kafka.errors.FencedInstanceIdError as error:
+            raise Fenced(
+                "another process has joined the group under this instance's name"
+            ) from error
         self._raise_if_rebalanced()
         self._commit_if_due()
         if not polled:
@@ -116,14 +120,27 @@ class KafkaSource:
         self._limit_bytes(records)
         return records
 
-    def start(self, marks: Mapping[TopicPartition, Mark]) -> None:
+    def start(self, marks: Mapping[TopicPartition, Mark]) -> Mapping[TopicPartition, Mark]:
+        known = {at: mark._replace(log=self._log_of(at, mark)) for at, mark in marks.items()}
         for at, mark in marks.items():
             try:
                 self._consumer.seek(Theirs(*at), mark.next_offset)
                 self._consumer.resume(Theirs(*at))
             except ValueError:
-                return  # taken away again meanwhile: the next poll says so
+                return known  # taken away again meanwhile: the next poll says so
         self._owned = frozenset(marks)
+        return known
+
+    def _log_of(self, at: TopicPartition, mark: Mark) -> str:
+        """Kafka's id of the topic. Raises LogLost if the sink's offset counts in another log."""
+        log = str(self._consumer._client.cluster.topic_id(at.topic) or "")
+        if mark.log and log and mark.log != log:
+            raise LogLost(
+                f"topic {at.topic} was deleted and made anew, so offset {mark.next_offset} means "
+                "nothing in it. Take a new snapshot of its table, then delete the rows of this "
+                "topic from tailrace.offsets in the target"
+            )
+        return log
 
     def commit(self, spans: Mapping[TopicPartition, Span]) -> None:
         self._uncommitted.update(spans)

@@ -122,15 +122,15 @@ class Tally:
         now_s = self._now()
         status.applied_at_s = now_s
         status.held_because = status.held_since_s = None
-        status.received += fact.records
+        status.received += fact.counts.records
         status.batches += 1
         ended = status.ended
         ended["written"] += fact.outcome.written
         ended["superseded"] += fact.outcome.superseded
         ended["stale"] += fact.outcome.stale
-        ended["duplicate"] += fact.duplicates
-        ended["filtered"] += fact.filtered
-        ended["parked"] += fact.parked
+        ended["duplicate"] += fact.counts.duplicates
+        ended["filtered"] += fact.counts.filtered
+        ended["parked"] += fact.counts.parked
         for at, mark in fact.batch.marks.items():
             self._places[at] = Place(
                 at.topic, at.partition, mark.next_offset, mark.position.lsn, mark.committed_at_us

@@ -1,10 +1,8 @@
 """
-The seams of the loop in `worker.py`. Start reading here; then `worker.py`, then `sinks/memory.py`.
+The seams of the loop. Start reading here; then `worker.py`, then `sinks/memory.py`.
 
-Invariants that hold at these seams, numbered as in docs/guarantees.md:
-I1 no offset moves before its changes are durable in the sink · I2 nothing is remembered before it
-is applied · I3 per key, a sink never goes back to an older position · I4 every record ends
-applied, deduplicated, filtered or parked · I5 only the owner of a partition writes its span
+I1 no offset moves before its changes are durable · I2 nothing is remembered before it is applied
+I3 a key never goes back · I4 no record vanishes · I5 only its owner moves a partition
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -23,6 +21,7 @@ from consumer.event import (
 from consumer.facts import Fact
 
 Polled = Mapping[TopicPartition, Sequence[Record]]
+Marks = Mapping[TopicPartition, Mark]
 Observer = Callable[[Fact], None]  # metrics, log, lag and tests listen here
 
 
@@ -32,8 +31,8 @@ class Source(Protocol):
     def poll(self) -> Polled:
         """At most one batch, bounded in count, bytes and time. Raises Rebalanced."""
 
-    def start(self, marks: Mapping[TopicPartition, Mark]) -> None:
-        """Read on from these marks: the sink's, never Kafka's own."""
+    def start(self, marks: Marks) -> Marks:
+        """Read on from the sink's marks, never Kafka's own; the same, with their `log` known."""
 
     def commit(self, spans: Mapping[TopicPartition, Span]) -> None:
         """Tell Kafka how far the sink is; only lag displays read it."""
@@ -45,44 +44,39 @@ class Source(Protocol):
 class Decoder(Protocol):
     """Record -> change. Pure but for the position it has reached in each partition."""
 
-    def start(self, marks: Mapping[TopicPartition, Mark]) -> None: ...
+    def start(self, marks: Marks) -> None: ...
 
     def decode(self, polled: Polled) -> tuple[list[ChangeEvent], list[DeadLetter]]:
         """Changes, and what was unreadable; the rest of the records holds no change."""
 
-    def marks(self, polled: Polled) -> dict[TopicPartition, Mark]:
-        """Where a sink stands in each polled partition once it has all that was decoded."""
+    def marks(self, polled: Polled) -> Marks:
+        """Where a sink stands once it has all that was decoded of these partitions."""
 
 
 class Deduplicator(Protocol):
     """A filter, never the truth: forgetting everything costs work, not correctness."""
 
-    def start(self, marks: Mapping[TopicPartition, Mark]) -> None: ...
+    def start(self, marks: Marks) -> None: ...
 
     def unseen(self, events: list[ChangeEvent]) -> list[ChangeEvent]: ...
 
-    def remember(self, batch: Batch) -> None:
-        """Called only after the batch is durable in the sink (I2)."""
+    def remember(self, batch: Batch) -> None: ...
 
 
 class Sink(Protocol):
-    """Where batches become durable, their offsets with them."""
+    """Where changes take effect, and the one truth about how far they have."""
 
-    def positions(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, Mark]:
-        """Take these partitions over: whoever had them before is fenced (I5)."""
+    def positions(self, partitions: Collection[TopicPartition]) -> Marks:
+        """Take these partitions over: whoever had them before is fenced. Raises Busy."""
 
     def apply(self, batch: Batch) -> Outcome:
-        """
-        All of it, with its offsets, durable on return; or nothing, with an error.
-
-        Raises Rejected, Busy or Fenced.
-        """
+        """All of it and its marks, durable on return; or nothing: Rejected, Busy or Fenced."""
 
     def close(self) -> None: ...
 
 
 class DeadLetters(Protocol):
-    """Where records go that cannot be applied, each with its reason."""
+    """Where records go that cannot be applied."""
 
     def put(self, letters: Sequence[DeadLetter]) -> None:
         """Returns once they are durable. Raises Busy."""

@@ -71,6 +71,7 @@ class Kafka(JavaPart):
             "advertised.listeners": f"PLAINTEXT://{self._address}",
             "log.dirs": self._data,
             "num.partitions": 1,
+            "auto.create.topics.enable": False,
             "offsets.topic.replication.factor": 1,
             "transaction.state.log.replication.factor": 1,
             "transaction.state.log.min.isr": 1,

@@ -38,7 +38,7 @@ def value_type(typname: str, *, is_array: bool) -> Any:
     if typname in INTEGERS:
         return int | None
     if typname in FLOATS:
-        return float | int | str | None  # NaN and the infinities arrive as strings
+        return msgspec.Raw  # the digits as they came: making a float and its text costs most
     if typname in ("bool", "bit"):
         return bool | None
     if typname == "point":
@@ -54,7 +54,14 @@ def converter(typname: str, *, is_array: bool) -> Convert | None:
         return array
     if typname in DATES:
         return date
+    if typname in FLOATS:
+        return number
     return _CONVERTERS.get(typname)
+
+
+def number(value: msgspec.Raw) -> str:
+    """A float's own digits; NaN and the infinities come as strings."""
+    return str(value, "ascii").strip('"')
 
 
 def numeric(value: str) -> str:

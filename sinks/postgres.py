@@ -6,6 +6,7 @@ Three guards make a change take effect once, however often it is delivered: the 
 deleted rows. Fresh inserts go straight in by COPY; everything else is staged and guarded.
 """
 
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ from sinks.compaction import Placeholder
 from sinks.target import STATEMENTS, Target, read_targets
 from sinks.writes import NotFresh, Writer
 
+KEEP_TOMBSTONES_S = 8 * 24 * 3600  # a day longer than the topics keep their records
+PRUNE_EVERY_S = 3600.0
 SESSION = (
     "-c lock_timeout=5s -c statement_timeout=120s -c idle_in_transaction_session_timeout=30s "
     "-c TimeZone=UTC -c IntervalStyle=iso_8601 -c DateStyle=ISO -c search_path=pg_catalog"
@@ -55,6 +58,7 @@ class PostgresSink:
         self._connection: psycopg.Connection[Any] | None = None
         self._targets: dict[str, Target] = {}
         self._epochs: dict[TopicPartition, int] = {}
+        self._prune_at_s = 0.0
         self._in_doubt = False  # whether the answer to the last COMMIT may have been lost
 
     def positions(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, Mark]:
@@ -97,6 +101,7 @@ class PostgresSink:
         if self._in_doubt and self._is_applied(connection, batch):
             return Outcome(len(batch.changes), 0, 0)
         outcome = self._write(connection, batch)
+        self._prune(connection)
         self._reached("before commit")
         self._in_doubt = True
         connection.commit()
@@ -116,6 +121,11 @@ class PostgresSink:
             if changes[0].op == "t":
                 floors[target.name] = max(changes[0].position, floors.get(target.name, START))
         return total
+
+    def _prune(self, connection: psycopg.Connection[Any]) -> None:
+        if time.monotonic() > self._prune_at_s:
+            connection.execute(STATEMENTS["prune"], [KEEP_TOMBSTONES_S])
+            self._prune_at_s = time.monotonic() + PRUNE_EVERY_S
 
     def _advance(self, connection: psycopg.Connection[Any], batch: Batch) -> dict[str, Position]:
         """I5: the spans move only from where this worker left them, or nothing happens."""

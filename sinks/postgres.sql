@@ -9,6 +9,7 @@ CREATE TABLE IF NOT EXISTS tailrace.offsets (
   epoch bigint NOT NULL DEFAULT 1,
   gen int NOT NULL DEFAULT 0, commit bigint NOT NULL DEFAULT -1, lsn bigint NOT NULL DEFAULT 0,
   committed_at_us bigint NOT NULL DEFAULT 0, snapshot_lsn bigint NOT NULL DEFAULT 0,
+  log text NOT NULL DEFAULT '',
   updated_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (sink, topic, partition)
 ) WITH (fillfactor = 50);
@@ -18,6 +19,7 @@ CREATE TABLE IF NOT EXISTS tailrace.tombstones (
   deleted_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (relation, key)
 );
+CREATE INDEX IF NOT EXISTS tombstones_by_age ON tailrace.tombstones USING brin (deleted_at);
 
 -- name: columns
 -- What the target looks like, with the base type of domains and the element type of arrays.
@@ -43,16 +45,18 @@ SELECT %s, topic, partition
 FROM unnest(%s::text[], %s::int[]) AS n (topic, partition) ORDER BY topic, partition
 ON CONFLICT (sink, topic, partition) DO UPDATE SET epoch = o.epoch + 1, updated_at = now()
 RETURNING topic, partition, epoch, next_offset, gen, commit, lsn, committed_at_us,
-          snapshot_lsn;
+          snapshot_lsn, log;
 
 -- name: advance
 -- First statement of every transaction: the compare-and-set that makes effects exactly once.
 UPDATE tailrace.offsets o
 SET next_offset = n.stop, gen = n.gen, commit = n.commit, lsn = n.lsn,
-    committed_at_us = n.committed_at_us, snapshot_lsn = n.snapshot_lsn, updated_at = now()
+    committed_at_us = n.committed_at_us, snapshot_lsn = n.snapshot_lsn,
+    log = n.log, updated_at = now()
 FROM unnest(%s::text[], %s::int[], %s::bigint[], %s::bigint[], %s::bigint[], %s::int[],
-            %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
-     AS n (topic, partition, epoch, start, stop, gen, commit, lsn, committed_at_us, snapshot_lsn)
+            %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[])
+     AS n (topic, partition, epoch, start, stop, gen, commit, lsn, committed_at_us, snapshot_lsn,
+           log)
 WHERE o.sink = %s AND o.topic = n.topic AND o.partition = n.partition
   AND o.next_offset = n.start AND o.epoch = n.epoch;
 
@@ -62,6 +66,10 @@ SELECT count(*) FROM tailrace.offsets o
 JOIN unnest(%s::text[], %s::int[], %s::bigint[], %s::bigint[]) AS n (topic, partition, epoch, stop)
 USING (topic, partition)
 WHERE o.sink = %s AND o.epoch = n.epoch AND o.next_offset = n.stop;
+
+-- name: prune
+-- A repeat older than this cannot come any more: Kafka keeps no record for so long.
+DELETE FROM tailrace.tombstones WHERE key <> '' AND deleted_at < now() - %s * interval '1 second';
 
 -- name: lock
 -- Rows are written under this lock, so that a TRUNCATE by another worker comes before or after.

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from consumer.event import ChangeEvent
+from consumer.event import NOTHING, ChangeEvent
 from sinks import pgtypes
 
 QUOTE = "\x01"
@@ -71,7 +71,7 @@ def _generate(columns: Sequence[Column], *, escape: bool) -> Lines:
         if c0 is None or c1 is None: append(f"{null if c0 is None else …},{…},{gen},{commit},{lsn}")
         else: append(f"…")
     """
-    scope: dict[str, Any] = {"null": NULL, "escape": _escape}
+    scope: dict[str, Any] = {"null": NULL, "escape": _escape, "nothing": NOTHING}
     names = [f"c{i}" for i in range(len(columns))]
     plain, nullable = [], []
     for name, column in zip(names, columns, strict=True):
@@ -85,6 +85,11 @@ def _generate(columns: Sequence[Column], *, escape: bool) -> Lines:
         quoted_value = f"{QUOTE}{{{value}}}{QUOTE}"
         plain.append(quoted_value)
         nullable.append(f"""{{null if {name} is None else f"{quoted_value}"}}""")
+    raws = "".join(
+        f"        if {name} == nothing: {name} = None\n"
+        for name, column in zip(names, columns, strict=True)
+        if column.typname in pgtypes.FLOATS and not column.is_array
+    )
     tail = ",{gen},{commit},{lsn}"
     source = (
         "def lines(changes, rows):\n"
@@ -93,6 +98,7 @@ def _generate(columns: Sequence[Column], *, escape: bool) -> Lines:
         "    for change, row in zip(changes, rows, strict=True):\n"
         "        gen, commit, lsn = change.position\n"
         f"        {'; '.join(f'{name} = row.{name}' for name in names)}\n"
+        f"{raws}"
         f"        if {' or '.join(f'{name} is None' for name in names)}:\n"
         f"            append(f'''{','.join(nullable)}{tail}''')\n"
         "        else:\n"

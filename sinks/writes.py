@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -186,8 +187,9 @@ class Writer:
         self, shape: Shape, change: ChangeEvent, newest: Finals, changes: Sequence[ChangeEvent]
     ) -> tuple[Any, Sequence[str]]:
         same_key = [change]
-        if change.key in newest.repeated and newest.all_fresh:
-            same_key = [other for other in changes if other.key == change.key]
+        if change.key in newest.repeated:
+            earlier = [c for c in changes if c.key == change.key and c.position <= change.position]
+            same_key = sorted(earlier, key=attrgetter("position"))
         try:
             row, kept = merged(same_key, shape.codec.read, self._placeholder)
         except msgspec.ValidationError as error:

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from tailrace.commands import config, connector, demo, run, schema, stack, verify
+from tailrace.commands import config, connector, demo, doctor, lag, run, schema, stack, verify
 
 app = typer.Typer(
     name="tailrace",
@@ -22,6 +22,8 @@ app.add_typer(connector.app, name="connector")
 app.add_typer(schema.app, name="schema")
 app.add_typer(stack.app, name="stack")
 app.command()(verify.verify)
+app.command()(lag.lag)
+app.command()(doctor.doctor)
 app.command()(run.run)
 app.command()(demo.demo)
 

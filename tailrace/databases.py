@@ -9,7 +9,7 @@ from tailrace.exits import TRY_AGAIN, Problem
 Connection = psycopg.Connection[Any]
 
 
-def connect(dsn: str, what: str) -> Connection:
+def connect(dsn: str, what: str, *, within_s: int = 5) -> Connection:
     """
     A connection whose catalogue names types with their schema; `what` is for the sentence.
 
@@ -17,7 +17,9 @@ def connect(dsn: str, what: str) -> Connection:
     """
     options = "-c search_path=pg_catalog"
     try:
-        return psycopg.connect(dsn, connect_timeout=5, application_name="tailrace", options=options)
+        return psycopg.connect(
+            dsn, connect_timeout=within_s, application_name="tailrace", options=options
+        )
     except psycopg.OperationalError as error:
         raise Problem(
             "TR-SRC-001", f"The {what} cannot be reached: {why(error)}.", exit_code=TRY_AGAIN
@@ -26,5 +28,6 @@ def connect(dsn: str, what: str) -> Connection:
 
 def why(error: psycopg.Error) -> str:
     """The server's own words for it, on one line."""
-    text = error.diag.message_primary or str(error).strip().splitlines()[-1]
-    return text.rstrip(".")
+    lines = [line.strip().removeprefix("connection failed: ") for line in str(error).splitlines()]
+    told = [line for line in lines if line and not line.startswith("Is the server running")]
+    return (error.diag.message_primary or (told or [type(error).__name__])[-1]).rstrip(".")

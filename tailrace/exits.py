@@ -23,4 +23,5 @@ class Problem(Exception):
     def __init__(self, code: str, sentence: str, *, exit_code: int = FAILED) -> None:
         super().__init__(f"{sentence} [{code}]")
         self.code = code
+        self.sentence = sentence
         self.exit_code = exit_code

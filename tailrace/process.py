@@ -9,7 +9,6 @@ seen by the broken pipe, and means the same as SIGTERM.
 import gc
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,8 +86,7 @@ class Worker:
 
 
 def _tune() -> None:
-    """Measured in bench/: a waiting applier gets the interpreter back after 1 ms, not 5."""
-    sys.setswitchinterval(0.001)
+    """What was imported stays; records come by the ten thousand, so collect less often."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)

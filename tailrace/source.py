@@ -4,13 +4,14 @@ from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
 
+from connectors.errors import ConnectorError
 from connectors.spec import ConnectorSpec, SourceTable
 from tailrace.config import Pipeline
 from tailrace.exits import USAGE, Problem
 
 
 def spec_of(pipeline: Pipeline) -> ConnectorSpec:
-    """The pipeline's one connector. Raises Problem if the DSN leaves out what Connect needs."""
+    """The pipeline's one connector. Raises Problem if the file leaves out what Connect needs."""
     dsn: dict[str, Any] = conninfo_to_dict(pipeline.source.dsn)
     reference = pipeline.source.password_reference
     if reference is None:
@@ -21,6 +22,13 @@ def spec_of(pipeline: Pipeline) -> ConnectorSpec:
             "password}. A plain password would be shown by Connect to everyone who asks it.",
             exit_code=USAGE,
         )
+    try:
+        return _spec(pipeline, dsn, reference)
+    except ConnectorError as error:
+        raise Problem(error.code, error.sentence, exit_code=USAGE) from error
+
+
+def _spec(pipeline: Pipeline, dsn: dict[str, Any], reference: str) -> ConnectorSpec:
     return ConnectorSpec(
         name=pipeline.name,
         connect_url=pipeline.connect.url,

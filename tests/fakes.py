@@ -72,8 +72,9 @@ class LogSource:
                 self._next[at] = start + len(found)
         return polled
 
-    def start(self, marks: Mapping[TopicPartition, Mark]) -> None:
+    def start(self, marks: Mapping[TopicPartition, Mark]) -> Mapping[TopicPartition, Mark]:
         self._next = {at: mark.next_offset for at, mark in marks.items()}
+        return marks
 
     def commit(self, spans: Mapping[TopicPartition, Span]) -> None:
         self._topics.committed |= {at: span.stop for at, span in spans.items()}

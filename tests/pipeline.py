@@ -144,6 +144,16 @@ class Pipe:
         self.running.append(Running(process, log))
         return self.running[-1]
 
+    def command(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """`tailrace WORDS --config FILE`, as a script would run it: output captured."""
+        return subprocess.run(
+            [sys.executable, "-m", "tailrace", *words, "--config", str(self.file)],
+            capture_output=True,
+            text=True,
+            env=os.environ | environment,
+            timeout=120,
+        )
+
     def sql(self, statement: str, *values: Any) -> None:
         """In the source, committed."""
         with psycopg.connect(self.source_dsn) as connection:
@@ -153,6 +163,10 @@ class Pipe:
         """In the target, committed."""
         with psycopg.connect(self.target_dsn) as connection:
             connection.execute(statement.encode())
+
+    def target(self) -> psycopg.Connection[Any]:
+        """A connection to the target that commits each statement."""
+        return psycopg.connect(self.target_dsn, autocommit=True)
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """From the target."""

@@ -28,7 +28,7 @@ from tests.pipeline import eventually
 from tests.sourcedb import Source, source_database
 
 LONG = os.environ.get("TAILRACE_CHAOS") == "long"
-TIMES = 40 if LONG else 3
+TIMES = 40 if LONG else 2
 EXACTLY_ONCE = "exactly-once"
 MODES = [EXACTLY_ONCE, "at-least-once"] if LONG else [EXACTLY_ONCE]
 SEED = int(os.environ.get("TAILRACE_CHAOS_SEED", random.randrange(1 << 30)))

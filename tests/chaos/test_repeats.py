@@ -121,7 +121,10 @@ def test_two_workers_fight_for_one_partition(settled: Pipe) -> None:
     eventually(lambda: "assigned" in first.text())
     settled.sql("INSERT INTO t SELECT i, 'fight' FROM generate_series(2001, 2500) i")
     second = settled.start("--instance", "same")
+    eventually(lambda: "assigned" in second.text(), what=second.text())
     settled.sql("UPDATE t SET note = 'fought' WHERE id > 2000")
     settled.wait_equal()
+    assert first.process.wait(60) == 75, first.text()
+    assert "TR-RUN-001" in first.text()  # by the sink or by Kafka, whichever came first
     assert second.stop() == 0, second.text()
     assert_each_effect_once(settled)

@@ -67,7 +67,13 @@ class SinkContract:
         sink.positions([P0])
         sink.apply(log.batch(put(log, 1, "a", 20, "c", ts_us=7_000)))
         mark = opened.open().positions([P0])[P0]
-        assert mark == (1, Position(0, 19, 20), 7_000, 0)
+        assert mark == (1, Position(0, 19, 20), 7_000, 0, "")
+
+    def test_which_log_an_offset_counts_in_is_kept(self, opened: Opened) -> None:
+        sink, log = opened.open(), Log(marks={P0: FIRST._replace(log="topic-1")})
+        sink.positions([P0])
+        sink.apply(log.batch(put(log, 1, "a", 20, "c")))
+        assert opened.open().positions([P0])[P0].log == "topic-1"
 
     def test_the_same_batch_twice_changes_nothing(self, opened: Opened) -> None:
         sink, log = opened.open(), Log()

@@ -110,3 +110,18 @@ def test_an_offset_beyond_the_log_stops_with_a_sentence(source: Source) -> None:
     opened = source()
     with pytest.raises(LogLost, match="no longer holds what the sink wants"):
         read(opened, 10_000, 1)
+
+
+def test_a_topic_made_anew_is_not_read_at_an_old_offset(source: Source) -> None:
+    opened = source()
+    found = read(opened, 0, 100)
+    other = Mark(50, START, 0, 0, log="00000000-0000-0000-0000-000000000001")
+    with pytest.raises(LogLost, match="was deleted and made anew"):
+        opened.start({found[0].at: other})
+
+
+def test_the_log_of_a_partition_is_known(source: Source) -> None:
+    opened = source()
+    at = read(opened, 0, 100)[0].at
+    log = opened.start({at: Mark(0, START, 0, 0)})[at].log
+    assert len(log) == 36

@@ -145,6 +145,36 @@ def test_an_unchanged_large_value_of_a_row_that_is_not_there_is_refused(simple: 
     sink.close()
 
 
+def test_an_unchanged_large_value_beside_a_repeat_comes_from_the_same_batch(
+    simple: Database,
+) -> None:
+    log = Log()
+    first = log.batch(row(log, 9, "nine", 10))
+    again = log.batch(
+        row(log, 9, "nine", 10),  # a repeat: nothing in this batch may go the short way
+        row(log, 1, "large", 12),
+        row(log, 1, TOKEN, 14, "u"),
+    )
+    applied(simple, first, again)
+    assert simple.sql("SELECT id, note FROM t ORDER BY id") == [(1, "large"), (9, "nine")]
+
+
+def test_tombstones_are_pruned_by_age(simple: Database) -> None:
+    log = Log()
+    applied(simple, log.batch(row(log, 1, "a", 10)))
+    simple.sql(
+        "INSERT INTO tailrace.tombstones VALUES"
+        " ('public.t', 'old', 0, 1, 1, now() - interval '9 d'),"
+        " ('public.t', 'young', 0, 1, 1, now() - interval '1 d'),"
+        " ('public.t', '', 0, 1, 1, now() - interval '9 d')"
+    )
+    second = simple.sink()
+    log.restart(second.positions([P0]))
+    second.apply(log.batch(row(log, 2, "b", 12)))
+    second.close()
+    assert simple.sql("SELECT key FROM tailrace.tombstones ORDER BY key") == [("",), ("young",)]
+
+
 def test_rows_that_were_there_before_are_taken_over(simple: Database) -> None:
     simple.sql("INSERT INTO t VALUES (1, 'older')")
     log = Log()

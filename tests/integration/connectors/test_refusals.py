@@ -201,7 +201,7 @@ def test_slot_of_another_plugin(source: Source) -> None:
 def test_older_slot_beside_a_first_snapshot(source: Source) -> None:
     create = "SELECT pg_create_logical_replication_slot({}, 'pgoutput')"
     source.db.execute(sql.SQL(create).format(sql.Literal(source.base.slot)))
-    error = refused(source, source.spec())
+    error = refused(source, source.spec(lossless=False))
     assert error.code == "TR-SRC-011"
     assert "--no-snapshot" in error.sentence
 

@@ -5,12 +5,13 @@ import pytest
 from psycopg import sql
 
 from connectors.catalogue import Key
-from connectors.columns import Column, loss, needs_full_identity
+from connectors.columns import ARRAYS, SCALARS, Column, loss, needs_full_identity
 from connectors.errors import ConnectorError, Finding, refuse_blocked
 from connectors.plan import Change, Plan
 from connectors.prepare import plan_source
 from connectors.spec import SourceTable
 from connectors.statements import statements
+from sinks.pgtypes import value_type
 from tests.unit.connectors.builders import (
     READY,
     SERVER,
@@ -166,13 +167,17 @@ LOST = [
     *(column("c", shown) for shown in ("bit[]", "time[]", "numeric[]", "date[]", "timestamptz[]")),
     *(column("c", shown) for shown in ("varbit", "xml", "timetz", "geometry", "geometry[]")),
     *(column("c", "x[]", kind=kind) for kind in "edcm"),
+    *(column("c", "x", kind=kind) for kind in "cmr"),
+    *(column("c", shown) for shown in ("polygon", "pg_lsn")),
+    column("c", "bit(8)", type="bit"),
     column("c", "int4[]", dimensions=2),
     column("c", "int4", generated=True),
 ]
 WHOLE = [
     *(column("c", shown) for shown in ("int4", "text", "numeric", "timestamptz", "bytea", "bit")),
     *(column("c", shown) for shown in ("text[]", "int8[]", "uuid[]", "jsonb[]", "int4range[]")),
-    *(column("c", "x", kind=kind) for kind in "ecrm"),
+    column("c", "bit(1)", type="bit"),
+    column("c", "mood", kind="e"),
 ]
 
 
@@ -229,3 +234,10 @@ def test_every_statement_says_why() -> None:
 
 def test_control_tables_ready_is_the_builders_promise() -> None:
     assert all(there and usable for there, usable in READY.values())
+
+
+def test_what_the_plan_lets_pass_the_sinks_can_write() -> None:
+    for name in SCALARS:
+        assert value_type(name, is_array=False), name
+    for name in ARRAYS:
+        assert value_type(name, is_array=True), name

@@ -16,7 +16,9 @@ Handler = Callable[[httpx.Request], httpx.Response]
 
 
 def connect(
-    *answers: httpx.Response | Exception, seen: list[httpx.Request] | None = None
+    *answers: httpx.Response | Exception,
+    seen: list[httpx.Request] | None = None,
+    patience_s: float = 60,
 ) -> Connect:
     """A client whose requests get these answers, one after the other; the last one for ever."""
     left: Iterator[httpx.Response | Exception] = iter(answers)
@@ -31,7 +33,12 @@ def connect(
         return given
 
     transport = httpx.MockTransport(answer)
-    return Connect("http://user:secret@connect:8083", transport=transport, pause=lambda _: None)
+    return Connect(
+        "http://user:secret@connect:8083",
+        patience_s=patience_s,
+        transport=transport,
+        pause=lambda _: None,
+    )
 
 
 def ok(body: object) -> httpx.Response:
@@ -57,12 +64,9 @@ def test_a_rebalance_is_waited_out() -> None:
         (httpx.ReadTimeout("slow"), "TR-CON-001"),
     ],
 )
-def test_every_failure_has_a_code(
-    answer: httpx.Response | Exception, code: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("connectors.rest._BUSY_S", 0)
+def test_every_failure_has_a_code(answer: httpx.Response | Exception, code: str) -> None:
     with pytest.raises(ConnectorError) as failed:
-        connect(answer).pause("shop")
+        connect(answer, patience_s=0.001).pause("shop")
     assert failed.value.code == code
     assert "secret" not in failed.value.sentence
     assert "\n" not in failed.value.sentence

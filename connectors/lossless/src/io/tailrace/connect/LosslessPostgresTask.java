@@ -4,19 +4,30 @@ import io.debezium.config.CommonConnectorConfig;
 import io.debezium.connector.postgresql.PostgresConnectorConfig;
 import io.debezium.connector.postgresql.PostgresConnectorTask;
 import io.debezium.connector.postgresql.PostgresOffsetContext;
+import io.debezium.connector.postgresql.PostgresSchema;
+import io.debezium.connector.postgresql.connection.PostgresConnection;
+import io.debezium.connector.postgresql.connection.ReplicationConnection;
 import io.debezium.function.LogPositionValidator;
 import io.debezium.pipeline.spi.OffsetContext;
 import io.debezium.pipeline.spi.Partition;
+import java.sql.SQLException;
 import java.util.HashMap;
 import java.util.Map;
 import org.apache.kafka.connect.source.SourceTaskContext;
 
-/** Changes one thing in Debezium's task: which stored offset it sees when it starts. */
+/** Debezium's task, but for where it goes on after a start. */
 public class LosslessPostgresTask extends PostgresConnectorTask {
 
     @Override
     public void initialize(SourceTaskContext context) {
         super.initialize(new LastCommitContext(context));
+    }
+
+    @Override
+    protected ReplicationConnection buildReplicationConnection(
+            PostgresConnection connection, PostgresSchema schema, PostgresConnectorConfig config)
+            throws SQLException {
+        return new SlotFirst(super.buildReplicationConnection(connection, schema, config));
     }
 
     /**
