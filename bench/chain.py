@@ -4,14 +4,15 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import kafka
 import psycopg
 
 from bench import data
-from bench.lab import LOOK_EVERY_S, STATEMENTS, WITHIN_S, BenchFailed, Lab, Seen
+from bench.lab import LOOK_EVERY_S, STATEMENTS, TELL_EVERY_S, WITHIN_S, BenchFailed, Lab, Seen
 from bench.runs import Run, watched
 from connectors import lifecycle, operate, register
 from connectors.lifecycle import At
@@ -21,25 +22,17 @@ from tailrace.config import load
 from tailrace.source import spec_of
 from tailrace.wiring import group_of
 
-PREFIX = "chain"
-TOPIC = kafka.TopicPartition(f"{PREFIX}.{data.TABLE}", 0)
-
 
 @dataclass
 class CatchUp:
     """
-    A backlog through the chain: Debezium's own rate into Kafka, by the time stamps of its first
-    and last record; and the rate at which its rows became visible, from that first time stamp.
+    A backlog through the chain: Debezium's rate into Kafka, by the time stamps of its first and
+    last record; and the rate at which the rows became visible, from that first time stamp.
     """
 
     into_kafka: Run
-    visible: Run | None = None
-    last_behind_ms: float | None = None
-
-    @property
-    def watched(self) -> Run:
-        """The run during which the servers were watched."""
-        return self.visible or self.into_kafka
+    visible: Run
+    last_behind_ms: float
 
 
 @dataclass
@@ -49,10 +42,10 @@ class Chain:
     lab: Lab
     spec: ConnectorSpec
     at: At
-    file: Any
+    file: Path
     sink: str
     rows: int = 0
-    worker: subprocess.Popen[str] | None = field(default=None)
+    worker: subprocess.Popen[str] | None = None
 
     def insert(self, rows: int) -> None:
         """Commits rows at the source, a thousand to a transaction."""
@@ -60,7 +53,7 @@ class Chain:
         for first in range(self.rows, self.rows + rows, data.ROWS_PER_TRANSACTION):
             last = min(first + data.ROWS_PER_TRANSACTION, self.rows + rows) - 1
             self.at.source.execute(STATEMENTS["insert_rows"], [first, last])
-            if time.monotonic() > told_s + 2:
+            if time.monotonic() > told_s + TELL_EVERY_S:
                 told_s = time.monotonic()
                 self.lab.tell("source", f"committing row {first:,}")
         self.rows += rows
@@ -87,48 +80,53 @@ class Chain:
         """Until every row that was inserted is visible in the target."""
 
         def check() -> None:
-            lifecycle.refuse_failed(self.spec.name, lifecycle.states(*self._named))
+            states = lifecycle.states(self.at.connect, self.spec.name)
+            lifecycle.refuse_failed(self.spec.name, states)
             if self.worker is not None and self.worker.poll() is not None:
                 raise BenchFailed("the worker ended: see worker.log")
 
         return self.lab.await_row(what, self.rows - 1, check)
 
-    @property
-    def _named(self) -> tuple[Connect, str]:
-        return self.at.connect, self.spec.name
-
-    def catch_up(self, rows: int, *, with_worker: bool) -> CatchUp:
+    def catch_up(self, rows: int) -> CatchUp:
         """Rows are committed while the connector is stopped; then it starts."""
-        lifecycle.stop(self.spec, self.at)
-        before = _end(self.lab)
-        self.insert(rows)
-        self.lab.settle()
-        if not with_worker:
-            self.stop_worker()
-        what = "chain" if with_worker else "Debezium alone"
-        with watched(self.lab, what) as run:
+        topic, offset = self._backlog(rows)
+        with watched(self.lab, "source to target") as run:
             lifecycle.start(self.spec, self.at)
-            if with_worker:
-                seen = self.await_all(what)
-                visible_s = time.time() - (time.monotonic() - seen.last_at_s)
-            else:
-                _await_end(self.lab, before + rows)
-            first_s, last_s = _stamps(self.lab, before, before + rows - 1)
+            seen = self.await_all(run.what)
+            visible_at_s = time.time() - (time.monotonic() - seen.last_at_s)
+            first_at_s, last_at_s = topic.sent_at_s(offset), topic.sent_at_s(offset + rows - 1)
+            run.events, run.seconds = rows, visible_at_s - first_at_s
+        into_kafka = Run("into Kafka", rows, last_at_s - first_at_s)
+        return CatchUp(into_kafka, run, last_behind_ms=(visible_at_s - last_at_s) * 1000)
+
+    def catch_up_alone(self, rows: int) -> Run:
+        """The same into Kafka, with nobody who reads it; the worker follows afterwards."""
+        topic, offset = self._backlog(rows)
+        self.stop_worker()
+        with watched(self.lab, "Debezium alone") as run:
+            lifecycle.start(self.spec, self.at)
+            topic.await_end(offset + rows)
             run.events = rows
-            run.seconds = (visible_s if with_worker else last_s) - first_s
-        if with_worker:
-            debezium = Run("into Kafka", rows, last_s - first_s)
-            return CatchUp(debezium, run, (visible_s - last_s) * 1000)
+            run.seconds = topic.sent_at_s(offset + rows - 1) - topic.sent_at_s(offset)
         self.start_worker()
         self.await_all("worker catches up")
-        return CatchUp(run)
+        return run
+
+    def _backlog(self, rows: int) -> tuple["_Topic", int]:
+        """Rows that the connector, stopped, has not seen; the offset that the first will get."""
+        lifecycle.stop(self.spec, self.at)
+        topic = _Topic(self.lab, self.spec)
+        offset = topic.end()
+        self.insert(rows)
+        self.lab.settle()
+        return topic, offset
 
 
 @contextmanager
 def running(lab: Lab) -> Iterator[Chain]:
     """Connector and worker, on tables of their own; both are gone afterwards."""
     lab.new_table()
-    file, sink = lab.new_sink(PREFIX)
+    file, sink = lab.new_sink(f"{lab.name}_chain")
     spec = spec_of(load(file, env={}))
     with (
         Connect(lab.at.connect) as connect,
@@ -148,42 +146,45 @@ def running(lab: Lab) -> Iterator[Chain]:
             operate.delete(spec, chain.at, drop_slot=True, drop_publication=True)
 
 
-def _end(lab: Lab) -> int:
-    with _consumer(lab) as consumer:
-        return int(consumer.end_offsets([TOPIC])[TOPIC])
+class _Topic:
+    """The table's topic, from outside the chain."""
 
+    def __init__(self, lab: Lab, spec: ConnectorSpec) -> None:
+        self._lab = lab
+        self._at = kafka.TopicPartition(f"{spec.topic_prefix}.{data.TABLE}", 0)
 
-def _await_end(lab: Lab, wanted: int) -> None:
-    deadline_s, told_s = time.monotonic() + WITHIN_S, 0.0
-    with _consumer(lab) as consumer:
-        while (end := int(consumer.end_offsets([TOPIC])[TOPIC])) < wanted:
-            now_s = time.monotonic()
-            if now_s > deadline_s:
-                raise BenchFailed(f"Debezium wrote up to offset {end:,}, not {wanted:,}")
-            if now_s > told_s + 2:
-                lab.tell("Debezium alone", f"offset {end:,} of {wanted:,}")
-                told_s = now_s
-            time.sleep(LOOK_EVERY_S * 5)
+    def end(self) -> int:
+        """The offset that the next record will get."""
+        with self._consumer() as consumer:
+            return int(consumer.end_offsets([self._at])[self._at])
 
+    def await_end(self, wanted: int) -> None:
+        deadline_s, told_s = time.monotonic() + WITHIN_S, 0.0
+        with self._consumer() as consumer:
+            while (end := int(consumer.end_offsets([self._at])[self._at])) < wanted:
+                now_s = time.monotonic()
+                if now_s > deadline_s:
+                    raise BenchFailed(f"Debezium wrote up to offset {end:,}, not {wanted:,}")
+                if now_s > told_s + TELL_EVERY_S:
+                    self._lab.tell("Debezium alone", f"offset {end:,} of {wanted:,}")
+                    told_s = now_s
+                time.sleep(LOOK_EVERY_S * 5)
 
-def _stamps(lab: Lab, *offsets: int) -> list[float]:
-    """When the producer sent the records at these offsets, in seconds since 1970."""
-    stamps = []
-    with _consumer(lab) as consumer:
-        for offset in offsets:
-            consumer.seek(TOPIC, offset)
+    def sent_at_s(self, offset: int) -> float:
+        """When the producer sent a record, in seconds since 1970."""
+        with self._consumer() as consumer:
+            consumer.seek(self._at, offset)
             found: Any = {}
             while not found:
                 found = consumer.poll(1000, max_records=1)
-            stamps.append(found[TOPIC][0].timestamp / 1000)
-    return stamps
+            return float(found[self._at][0].timestamp / 1000)
 
-
-@contextmanager
-def _consumer(lab: Lab) -> Iterator[kafka.KafkaConsumer]:
-    consumer = kafka.KafkaConsumer(bootstrap_servers=lab.at.kafka, enable_auto_commit=False)
-    consumer.assign([TOPIC])
-    try:
-        yield consumer
-    finally:
-        consumer.close()
+    @contextmanager
+    def _consumer(self) -> Iterator[kafka.KafkaConsumer]:
+        server = self._lab.at.kafka
+        consumer = kafka.KafkaConsumer(bootstrap_servers=server, enable_auto_commit=False)
+        consumer.assign([self._at])
+        try:
+            yield consumer
+        finally:
+            consumer.close()

@@ -8,6 +8,8 @@ import psycopg
 from bench import data
 from bench.lab import STATEMENTS, BenchFailed, Lab
 from bench.runs import Run, watched
+from tailrace.config import load
+from tailrace.wiring import group_of
 
 COPY_ROWS = 10_000  # a commit, as many as a batch of the worker
 
@@ -44,6 +46,7 @@ def replays(lab: Lab, prefix: str, events: int) -> tuple[Run, Run, Run]:
     """
     lab.new_table()
     file, sink = lab.new_sink(prefix)
+    group = group_of(load(file, env={}), sink)
     rows = range(events)
     lab.produce(prefix, data.events(rows, prefix), events)
     first = _worker(lab, "first time", file, sink, events)
@@ -51,7 +54,7 @@ def replays(lab: Lab, prefix: str, events: int) -> tuple[Run, Run, Run]:
     lab.produce(prefix, data.events(rows, prefix), events)
     by_keys = _worker(lab, "repeats, keys", file, sink, events, ended="duplicate")
     lab.produce(prefix, data.events(rows, prefix), events)
-    lab.flush_redis()
+    lab.forget_keys(group)
     by_guards = _worker(lab, "repeats, no keys", file, sink, events, ended="stale")
     if versions != lab.target_value("row_versions"):
         raise BenchFailed("repeats wrote rows of the target again")

@@ -36,26 +36,30 @@ class BenchFailed(Exception):
 
 @dataclass
 class Lab:
-    """One run of the bench in two databases of its own. `tell` hears what is being done."""
+    """
+    One run of the bench: two databases, and topics whose names begin with `name`.
+
+    `tell` hears what is being done.
+    """
 
     stack: Stack
     at: Endpoints
     tell: Listener
-    database: str = "bench"
+    name: str = "bench"
     source: str = field(init=False)
     target: str = field(init=False)
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     def __post_init__(self) -> None:
-        self.source = _new_database(self.at.source, self.database)
-        self.target = _new_database(self.at.target, self.database)
+        self.source = _new_database(self.at.source, self.name)
+        self.target = _new_database(self.at.target, self.name)
         with psycopg.connect(self.source) as connection:
             connection.execute(STATEMENTS["make_source"])
 
     def close(self) -> None:
         """Drops the databases."""
         for server in (self.at.source, self.at.target):
-            _drop_database(server, self.database)
+            _drop_database(server, self.name)
 
     def new_table(self) -> None:
         """The target's table made anew, as `tailrace schema apply` makes it; then a checkpoint."""
@@ -137,10 +141,11 @@ class Lab:
         producer.close()
         self.tell(topic, f"{total:,} events are there")
 
-    def flush_redis(self) -> None:
-        """Every idempotency key is gone."""
+    def forget_keys(self, group: str) -> None:
+        """Every idempotency key of a sink is gone."""
         client = redis.Redis.from_url(self.at.redis)
-        client.flushdb()
+        for key in client.scan_iter(match=f"{{{group}}}:*"):
+            client.delete(key)
         client.close()
 
     def target_value(self, statement: str, *values: object) -> Any:

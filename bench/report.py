@@ -26,7 +26,8 @@ def show(figures: Figures, load: Figures) -> None:
     """Prints the tables to stdout."""
     console = Console()
     if rows := list(_rates(figures)):
-        table = Table(title="Events a second", caption="CPU: µs an event, of the process and of the target. Medians.")
+        caption = "CPU: µs an event, of the process and of the target. Medians."
+        table = Table(title="Events a second", caption=caption)
         for title in ("", "events/s", "compared", "CPU", "target"):
             table.add_column(title, justify="right" if title else "left", no_wrap=True)
         for row in rows:

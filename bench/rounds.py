@@ -43,7 +43,7 @@ class Found:
 
     drain: list[list[Run]] = field(default_factory=list)
     replay: list[tuple[Run, Run, Run]] = field(default_factory=list)
-    chain: list[tuple[CatchUp, CatchUp]] = field(default_factory=list)
+    chain: list[tuple[CatchUp, Run]] = field(default_factory=list)
     latency: list[dict[int, Latency]] = field(default_factory=list)
 
 
@@ -54,7 +54,7 @@ def measure(lab: Lab, size: Size, only: Collection[str]) -> Found:
         _drains(lab, size, found, with_peer="peer" in only)
     if "replay" in only:
         for number in range(size.rounds):
-            found.replay.append(drain.replays(lab, f"replay{number}", size.replayed))
+            found.replay.append(drain.replays(lab, f"{lab.name}_replay{number}", size.replayed))
     if {"chain", "latency"} & {*only}:
         with chain.running(lab) as running:
             if "chain" in only:
@@ -66,23 +66,24 @@ def measure(lab: Lab, size: Size, only: Collection[str]) -> Found:
 
 def _drains(lab: Lab, size: Size, found: Found, *, with_peer: bool) -> None:
     events = size.events
-    lab.produce("drain", data.events(range(events), "drain"), events)
+    topic, peers = f"{lab.name}_drain", f"{lab.name}_peer"
+    lab.produce(topic, data.events(range(events), topic), events)
     if not with_peer:
         for _ in range(size.rounds):
-            runs = [drain.copy(lab, events), drain.ours(lab, "drain", events)]
+            runs = [drain.copy(lab, events), drain.ours(lab, topic, events)]
             found.drain.append([*runs, drain.copy(lab, events)])
         return
-    numbers = data.events(range(events), "peer", numeric_as_number=True)
-    lab.produce("peer", numbers, events)
-    jdbc.sink(lab, "peer", events, "warm-up", jdbc.TUNED)  # a JVM is slow while it compiles
+    numbers = data.events(range(events), peers, numeric_as_number=True)
+    lab.produce(peers, numbers, events)
+    jdbc.sink(lab, peers, events, "warm-up", jdbc.TUNED)  # a JVM is slow while it compiles
     for _ in range(size.rounds):
         found.drain.append(
             [
                 drain.copy(lab, events),
-                drain.ours(lab, "drain", events),
-                jdbc.sink(lab, "peer", events, PEER, jdbc.TUNED),
-                drain.ours(lab, "drain", events),
-                jdbc.sink(lab, "peer", events, PEER_DEFAULT, jdbc.DEFAULTS),
+                drain.ours(lab, topic, events),
+                jdbc.sink(lab, peers, events, PEER, jdbc.TUNED),
+                drain.ours(lab, topic, events),
+                jdbc.sink(lab, peers, events, PEER_DEFAULT, jdbc.DEFAULTS),
                 drain.copy(lab, events),
             ]
         )
@@ -92,9 +93,8 @@ def _chains(running: chain.Chain, size: Size, found: Found) -> None:
     running.insert(size.chained // 3)
     running.await_all("warm-up")
     for _ in range(size.rounds):
-        with_worker = running.catch_up(size.chained, with_worker=True)
-        alone = running.catch_up(size.chained, with_worker=False)
-        found.chain.append((with_worker, alone))
+        caught_up = running.catch_up(size.chained)
+        found.chain.append((caught_up, running.catch_up_alone(size.chained)))
 
 
 def _latencies(running: chain.Chain, size: Size, found: Found) -> None:

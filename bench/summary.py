@@ -36,16 +36,15 @@ def figures(found: Found) -> Figures:
 def all_runs(found: Found) -> list[Figures]:
     """Every single run, for whoever wants to look behind a median."""
     runs = [run for round_ in [*found.drain, *found.replay] for run in round_]
-    for pair in found.chain:
-        for caught in pair:
-            runs += [caught.into_kafka, *([caught.visible] if caught.visible else [])]
+    for caught, alone in found.chain:
+        runs += [caught.into_kafka, caught.visible, alone]
     return [asdict(run) | {"per_s": round(run.per_s)} for run in runs]
 
 
 def load(found: Found) -> Figures:
     """The load average from lowest to highest, and the cores that others kept busy (median)."""
     runs = [run for round_ in [*found.drain, *found.replay] for run in round_]
-    runs += [run for pair in found.chain for caught in pair if (run := caught.watched)]
+    runs += [run for caught, alone in found.chain for run in (caught.visible, alone)]
     loads = [run.load for run in runs]
     loads += [each.load for round_ in found.latency for each in round_.values()]
     others = [run.others_cores for run in runs]
@@ -100,17 +99,14 @@ def _replay(found: Found) -> Figures:
 
 
 def _chain(found: Found) -> Figures:
-    pairs = [(with_worker, alone) for with_worker, alone in found.chain if with_worker.visible]
-    visible = [with_worker.visible.per_s for with_worker, _ in pairs if with_worker.visible]
-    beside = [with_worker.into_kafka.per_s for with_worker, _ in pairs]
-    alone = [each.into_kafka.per_s for _, each in pairs]
+    caught = [each for each, _ in found.chain]
     return {
-        "tailrace_events_per_s": _middle(visible),
-        "debezium_events_per_s": _middle(beside),
-        "debezium_alone_events_per_s": _middle(alone),
-        "vs_debezium": _middle((v / b for v, b in zip(visible, beside, strict=True)), 2),
-        "vs_debezium_alone": _middle((v / a for v, a in zip(visible, alone, strict=True)), 2),
-        "last_row_behind_ms": _middle(w.last_behind_ms or 0.0 for w, _ in pairs),
+        "tailrace_events_per_s": _middle(each.visible.per_s for each in caught),
+        "debezium_events_per_s": _middle(each.into_kafka.per_s for each in caught),
+        "debezium_alone_events_per_s": _middle(alone.per_s for _, alone in found.chain),
+        "vs_debezium": _middle((each.visible.per_s / each.into_kafka.per_s for each in caught), 2),
+        "vs_debezium_alone": _middle((c.visible.per_s / a.per_s for c, a in found.chain), 2),
+        "last_row_behind_ms": _middle(each.last_behind_ms for each in caught),
     }
 
 
