@@ -12,7 +12,16 @@ import kafka
 import psycopg
 
 from bench import data
-from bench.lab import LOOK_EVERY_S, STATEMENTS, TELL_EVERY_S, WITHIN_S, BenchFailed, Lab, Seen
+from bench.lab import (
+    LOOK_EVERY_S,
+    STATEMENTS,
+    TELL_EVERY_S,
+    WITHIN_S,
+    BenchFailed,
+    Lab,
+    Seen,
+    discard,
+)
 from bench.runs import Run, watched
 from connectors import lifecycle, operate, register
 from connectors.lifecycle import At
@@ -141,8 +150,7 @@ def running(lab: Lab) -> Iterator[Chain]:
             yield chain
         finally:
             if chain.worker is not None:
-                chain.worker.kill()
-                chain.worker.wait()
+                discard(chain.worker)
             operate.delete(spec, chain.at, drop_slot=True, drop_publication=True)
 
 

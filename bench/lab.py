@@ -111,8 +111,7 @@ class Lab:
         try:
             answer, _ = worker.communicate(timeout=WITHIN_S)
         except subprocess.TimeoutExpired:
-            worker.kill()
-            worker.wait()
+            discard(worker)
             raise BenchFailed(f"a worker took over {WITHIN_S} s: {self._worker_log}") from None
         if worker.returncode or not answer:
             raise BenchFailed(f"a worker ended with {worker.returncode}: {self._worker_log}")
@@ -183,6 +182,12 @@ class Lab:
     @property
     def _worker_log(self) -> Path:
         return self.stack.folder / "worker.log"
+
+
+def discard(worker: subprocess.Popen[str]) -> None:
+    """Kills a worker whose figures nobody wants."""
+    worker.kill()
+    worker.communicate()
 
 
 class Seen(NamedTuple):
