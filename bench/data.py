@@ -7,12 +7,6 @@ from typing import Any
 import msgspec
 
 TABLE = "public.bench"
-COLUMNS = (
-    "id bigint PRIMARY KEY, account int NOT NULL, name text NOT NULL,"
-    " amount numeric(12,2) NOT NULL, currency char(3) NOT NULL, created_at timestamptz NOT NULL,"
-    " note text, quantity int NOT NULL, attempt int NOT NULL, score float8,"
-    " active boolean NOT NULL, reference uuid NOT NULL, details jsonb NOT NULL"
-)
 ROWS_PER_TRANSACTION = 1000
 _LSN = 24_000_000
 _ROW_BYTES = 120  # of log between one row and the next
@@ -46,9 +40,19 @@ def position(i: int) -> tuple[int, int]:
     return _LSN + first * _ROW_BYTES - 8, _LSN + i * _ROW_BYTES
 
 
-def events(rows: range, prefix: str) -> Iterator[tuple[bytes, bytes]]:
-    """Key and value of the insert of each row; the same bytes whenever they are made."""
+def events(
+    rows: range, prefix: str, *, numeric_as_number: bool = False
+) -> Iterator[tuple[bytes, bytes]]:
+    """
+    Key and value of the insert of each row; the same bytes whenever they are made.
+
+    `numeric_as_number`: what `decimal.handling.mode=precise` and `decimal.format=NUMERIC` give,
+    for a reader that takes a numeric column from nothing else.
+    """
     for i in rows:
+        after = row(i)
+        if numeric_as_number:
+            after["amount"] = msgspec.Raw(after["amount"].encode())
         commit, lsn = position(i)
         committed_us = _START_US + i // ROWS_PER_TRANSACTION * 20_000
         source = {
@@ -69,7 +73,7 @@ def events(rows: range, prefix: str) -> Iterator[tuple[bytes, bytes]]:
         }
         value = {
             "before": None,
-            "after": row(i),
+            "after": after,
             "source": source,
             "op": "c",
             "ts_ms": committed_us // 1000 + 500,
@@ -80,12 +84,9 @@ def events(rows: range, prefix: str) -> Iterator[tuple[bytes, bytes]]:
         yield b'{"id":%d}' % i, _encode(value)
 
 
-def copy_lines(rows: range, *, guards: bool) -> bytes:
-    """The same rows for COPY in its text format; with `guards`, what the sink adds to each."""
+def copy_lines(rows: range) -> bytes:
+    """The same rows for COPY in its text format, each with its position as the sink adds it."""
     lines = []
     for i in rows:
-        values = [*row(i).values()]
-        if guards:
-            values += (0, *position(i))
-        lines.append("\t".join(map(str, values)))
+        lines.append("\t".join(map(str, (*row(i).values(), 0, *position(i)))))
     return "\n".join([*lines, ""]).encode()

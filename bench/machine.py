@@ -56,6 +56,17 @@ def servers_cpu_s(stack: Stack) -> Mapping[str, float]:
     return {name: cpu_s(pid) for name in SERVERS if (pid := running.get(name))}
 
 
+def machine_cpu_s() -> float:
+    """Seconds of CPU that all cores together have been busy since the machine started."""
+    times = psutil.cpu_times()
+    return float(times.user + times.nice + times.system + times.irq + times.softirq + times.steal)
+
+
+def own_cpu_s() -> float:
+    """Seconds of CPU that this process and its children that have ended have used."""
+    return sum(os.times()[:4])
+
+
 def _cpu_model() -> str:
     names = [
         line.partition(":")[2].strip()

@@ -17,7 +17,7 @@ from tailrace.config import load
 
 
 class Timed(process.Worker):
-    """Runs from the moment it owns its partition until the last row it was asked for is durable."""
+    """Timed from the moment it owns its partition until its last row is durable."""
 
     began_s = ended_s = 0.0
     began_cpu_s = ended_cpu_s = 0.0
@@ -30,8 +30,9 @@ class Timed(process.Worker):
             self.began_s, self.began_cpu_s = time.monotonic(), time.process_time()
         elif isinstance(fact, Applied):
             self.received += fact.counts.records
+            self.ended_s, self.ended_cpu_s = fact.applied_at_s, time.process_time()
             if self.received >= self.wanted:
-                self.ended_s, self.ended_cpu_s = fact.applied_at_s, time.process_time()
+                self.wanted = sys.maxsize  # a second signal would not wait for the batch in hand
                 signal.raise_signal(signal.SIGTERM)
 
 
@@ -43,14 +44,12 @@ def main(file: str, sink: str, wanted: str = "") -> None:
     if wanted:
         worker.wanted = int(wanted)
     worker.run(instance=None, reached=lambda step: None)
-    status = worker.status()
     measured = {
         "events": worker.received,
         "seconds": worker.ended_s - worker.began_s,
         "cpu_s": worker.ended_cpu_s - worker.began_cpu_s,
         "peak_mib": peak_mib(),
-        "batches": status.batches,
-        "ended": status.ended,
+        "ended": worker.status().ended,
     }
     sys.stdout.write(json.dumps(measured) + "\n")
 

@@ -1,7 +1,8 @@
 """One Kafka Connect worker (distributed mode) with Debezium's Postgres connector."""
 
+import shutil
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ class Connect(JavaPart):
     """
     The Connect worker; REST on loopback only.
 
+    `plugins` are class paths of jars.lock to load beside Debezium's Postgres connector.
     Connectors may read `${file:<path>:<key>}` below the stack's folder and `${env:TAILRACE_…}`.
     """
 
@@ -30,6 +32,7 @@ class Connect(JavaPart):
         profile: Profile,
         *,
         exactly_once: bool,
+        plugins: Sequence[str] = (),
     ) -> None:
         port = urlsplit(url).port or 0
         super().__init__("connect", folder, port, cache, profile, profile.connect_heap_mb)
@@ -39,17 +42,23 @@ class Connect(JavaPart):
         self._readable = folder
         self._settings = self.folder / "worker.properties"
         self._plugins = self.folder / "plugins"
+        self._more_plugins = plugins
 
     def prepare(self, progress: Progress) -> None:
         super().prepare(progress)
         write_properties(self._settings, self._properties())
-        plugin = self._plugins / "debezium-postgres"
-        plugin.mkdir(parents=True, exist_ok=True)
-        for old in plugin.iterdir():
-            old.unlink()
+        shutil.rmtree(self._plugins, ignore_errors=True)
         debezium = jars.fetch("debezium", self._cache, progress)
-        for jar in (*debezium, *LOSSLESS.glob("*.jar")):
-            (plugin / jar.name).symlink_to(jar)
+        self._link("debezium-postgres", [*debezium, *LOSSLESS.glob("*.jar")])
+        for name in self._more_plugins:
+            self._link(name, jars.fetch(name, self._cache, progress))
+
+    def _link(self, plugin: str, wanted: Iterable[Path]) -> None:
+        """A plugin is a folder of its own, which Connect loads apart from the others."""
+        folder = self._plugins / plugin
+        folder.mkdir(parents=True)
+        for jar in wanted:
+            (folder / jar.name).symlink_to(jar)
 
     def command(self) -> Sequence[str]:
         main = "org.apache.kafka.connect.cli.ConnectDistributed"

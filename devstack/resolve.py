@@ -15,6 +15,7 @@ from devstack.jars import LOCK, Jar, sha256_of
 
 KAFKA = "4.3.1"
 DEBEZIUM = "3.7.0.Final"
+DEBEZIUM_JDBC = "3.5.0.Final"
 LOG4J = "2.25.4"
 
 WANTED = {
@@ -28,13 +29,16 @@ WANTED = {
         f"org.apache.logging.log4j:log4j-slf4j-impl:{LOG4J}",
     ],
     "debezium": [f"io.debezium:debezium-connector-postgres:{DEBEZIUM}"],
+    "debezium-jdbc": [f"io.debezium:debezium-connector-jdbc:{DEBEZIUM_JDBC}"],
 }
+# Drivers of databases that no stack has.
+UNWANTED = {"mssql-jdbc", "mysql-connector-j", "mariadb-java-client", "ojdbc11"}
 
 
 def resolve(folder: Path) -> Iterator[tuple[str, Jar]]:
     """(class path, jar) for all that is wanted; a plugin gets none that Connect itself has."""
     context = MavenContext(repo_cache=folder, timeout=60)
-    taken: set[tuple[str, str]] = set()
+    connects_own: set[tuple[str, str]] = set()
     for class_path, coordinates in WANTED.items():
         roots = [context.create_dependency(coordinate) for coordinate in coordinates]
         for root in roots:
@@ -42,10 +46,11 @@ def resolve(folder: Path) -> Iterator[tuple[str, Jar]]:
         wanted, others = context.resolver.resolve(roots)
         for found in sorted([*wanted, *others], key=str):
             identity = (found.groupId, found.artifactId)
-            if identity not in taken:
-                taken.add(identity)
+            if identity not in connects_own and found.artifactId not in UNWANTED:
                 sha256 = sha256_of(Path(found.artifact.resolve()))
                 yield class_path, Jar(*identity, found.version, sha256)
+        if class_path == "kafka":
+            connects_own = {(found.groupId, found.artifactId) for found in (*wanted, *others)}
 
 
 if __name__ == "__main__":

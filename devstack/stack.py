@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -43,6 +44,8 @@ class Options:
     """Connect's exactly-once mode, for every source connector of the worker."""
     cache: str = field(default_factory=lambda: str(jars.default_cache()))
     """Folder of the jars, shared by stacks."""
+    plugins: Sequence[str] = ()
+    """Class paths of jars.lock that Connect loads beside Debezium's Postgres connector."""
 
 
 class Stack:
@@ -61,12 +64,14 @@ class Stack:
         profile: ProfileName | None = None,
         exactly_once: bool | None = None,
         cache: Path | str | None = None,
+        plugins: Sequence[str] | None = None,
     ) -> None:
         self.folder = Path(folder).resolve()
         given = {
             "profile": profile,
             "exactly_once": exactly_once,
             "cache": str(Path(cache).resolve()) if cache else None,
+            "plugins": plugins,
         }
         changes = {name: value for name, value in given.items() if value is not None}
         self.options = Options(**{**self._saved_options(), **changes})
@@ -142,10 +147,14 @@ class Stack:
     def _parts(self, at: Endpoints) -> list[Part]:
         folder, cache = self.folder, Path(self.options.cache)
         profile = PROFILES[self.options.profile]
-        exactly_once = self.options.exactly_once
+        connect = Connect(
+            *(folder, at.connect, at.kafka, cache, profile),
+            exactly_once=self.options.exactly_once,
+            plugins=self.options.plugins,
+        )
         return [
             Kafka(folder, at.kafka, at.controller, cache, profile),
-            Connect(folder, at.connect, at.kafka, cache, profile, exactly_once=exactly_once),
+            connect,
             Postgres("postgres-source", folder, at.source, profile),
             Postgres("postgres-target", folder, at.target, profile),
             Valkey(folder, at.redis),
