@@ -80,6 +80,9 @@ def _generate(columns: Sequence[Column], *, escape: bool) -> Lines:
         if convert is not None:
             scope[f"convert_{name}"] = convert
             value = f"convert_{name}({name})"
+            plain_when = pgtypes.plain_when(column.typname)
+            if plain_when is not None and not column.is_array:
+                value = f"({name} if {plain_when.replace('v[', name + '[')} else {value})"
         if escape:
             value = f"escape({value})"
         quoted_value = f"{QUOTE}{{{value}}}{QUOTE}"

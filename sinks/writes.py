@@ -21,6 +21,9 @@ STAGED_AFTER_FALLBACK_S = 60.0  # a failed COPY leaves dead rows: not again so s
 Connection = psycopg.Connection[Any]
 
 
+UNWRITABLE = (msgspec.MsgspecError, ValueError, KeyError, TypeError, IndexError)
+
+
 class NotFresh(Exception):
     """A row that should have been new was there; the transaction has to be begun again."""
 
@@ -117,7 +120,7 @@ class Writer:
         return time.monotonic() >= self._staged_until_s.get(target.name, 0.0)
 
     def _copy(self, connection: Connection, shape: Shape, rows: Rows) -> int:
-        lines = shape.codec.lines(rows.changes, rows.rows)
+        lines = _lines(shape, rows)
         lines.append("")
         try:
             with connection.cursor().copy(shape.statements["copy_fresh"]) as copy:
@@ -147,7 +150,7 @@ class Writer:
         if not shape.is_staged:
             connection.execute(shape.statements["stage"])
             shape.is_staged = True
-        lines = shape.codec.lines(rows.changes, rows.rows)
+        lines = _lines(shape, rows)
         kept = [_array(shape, fields) for fields in rows.kept] or [NULL] * len(lines)
         tails = [
             f",{quoted(_text(change))},{fields}\n"
@@ -199,6 +202,23 @@ class Writer:
 
     def _is_partial(self, target: Target, change: ChangeEvent) -> bool:
         return self._placeholder.may_be_in(change.record.value, arrays=target.has_arrays)
+
+
+def _lines(shape: Shape, rows: Rows) -> list[str]:
+    """Raises Rejected for rows with a value that cannot be put into its column's words."""
+    try:
+        return shape.codec.lines(rows.changes, rows.rows)
+    except UNWRITABLE:
+        refused = []
+        for change, row in zip(rows.changes, rows.rows, strict=True):
+            try:
+                shape.codec.lines([change], [row])
+            except UNWRITABLE as error:
+                reason = (
+                    f"a value of {change.table} does not fit its column: {type(error).__name__}"
+                )
+                refused.append((change, reason))
+        raise Rejected(refused) from None
 
 
 def _apart(rows: Rows, newest: Finals) -> tuple[Rows | None, Rows | None]:

@@ -85,6 +85,31 @@ def test_a_value_that_does_not_fit_its_column_is_named_without_the_value(
     assert "secret" not in caught.value.refused[0][1]
 
 
+@pytest.mark.parametrize(
+    ("typname", "poison"),
+    [
+        ("date", ""),
+        ("date", "+nonsense"),
+        ("numeric", ""),
+        ("int[]", [[1]]),
+        ("point", {"y": 1}),
+        ("bytea", "xyz"),
+    ],
+)
+def test_a_value_that_no_column_can_hold_is_refused(
+    new_database: Databases, typname: str, poison: object
+) -> None:
+    odd = Database(new_database(), f"id int PRIMARY KEY, note {typname}")
+    log, sink = Log(), odd.sink()
+    sink.positions([P0])
+    good = log.record(key(id=1), value("c", after={"id": 1, "note": None}, lsn=10))
+    bad = log.record(key(id=2), value("c", after={"id": 2, "note": poison}, lsn=12))
+    with pytest.raises(Rejected) as caught:
+        sink.apply(log.batch(good, bad))
+    sink.close()
+    assert [change.key for change, _ in caught.value.refused] == [key(id=2)]
+
+
 def test_a_json_value_of_the_wrong_type_is_refused(simple: Database) -> None:
     log, sink = Log(), simple.sink()
     sink.positions([P0])
