@@ -299,7 +299,8 @@ class TestCommand:
 
     def test_json(self, config: Path) -> None:
         self.plant(config, "DELETE FROM products WHERE id = 3")
-        done = self.run(config, "--json", "--table", "public.products")
+        words = ["verify", "-c", str(config), "--json", "--table", "public.products"]
+        done = CliRunner(mix_stderr=False).invoke(app, words)
         assert done.exit_code == 1
         (found,) = json.loads(done.stdout)["warehouse"]
         assert found["missing"] == 1
