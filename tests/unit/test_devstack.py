@@ -11,19 +11,28 @@ from devstack.part import silent
 from devstack.process import find, tail
 
 
-def test_the_lock_names_each_jar_once_with_its_hash() -> None:
-    locked = [line.split() for line in jars.LOCK.read_text().splitlines()[1:]]
+def locked() -> list[list[str]]:
+    return [line.split() for line in jars.LOCK.read_text().splitlines()[1:]]
 
-    assert {line[0] for line in locked} == {"kafka", "debezium"}
-    assert set(Counter((group, artifact) for _, group, artifact, *_ in locked).values()) == {1}
-    assert all(re.fullmatch("[0-9a-f]{64}", sha256) for *_, sha256 in locked)
+
+def test_the_lock_names_each_jar_of_a_class_path_once_with_its_hash() -> None:
+    assert {line[0] for line in locked()} == {"kafka", "debezium", "debezium-jdbc"}
+    assert set(Counter(tuple(line[:3]) for line in locked()).values()) == {1}
+    assert all(re.fullmatch("[0-9a-f]{64}", sha256) for *_, sha256 in locked())
+
+
+def test_a_plugin_has_no_jar_that_connect_has() -> None:
+    own = {tuple(line[1:3]) for line in locked() if line[0] == "kafka"}
+    assert [line for line in locked() if line[0] != "kafka" and tuple(line[1:3]) in own] == []
 
 
 def test_jars_of_one_release_have_one_version() -> None:
-    versions = {
-        group: {line.split()[3] for line in jars.LOCK.read_text().splitlines() if group in line}
-        for group in ("org.apache.kafka", "io.debezium", "com.fasterxml.jackson.core jackson-d")
-    }
+    releases = ("org.apache.kafka", "io.debezium", "com.fasterxml.jackson.core jackson-d")
+    versions: dict[tuple[str, str], set[str]] = {}
+    for path, group, artifact, version, _ in locked():
+        for release in releases:
+            if release in f"{group} {artifact}":
+                versions.setdefault((path, release), set()).add(version)
 
     assert all(len(found) == 1 for found in versions.values()), versions
 
