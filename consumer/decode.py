@@ -46,7 +46,6 @@ class _Payload(msgspec.Struct, gc=False):
 
 Identity = tuple[str, str, bytes | None]  # table, op, key
 
-_new = tuple.__new__
 _decode = msgspec.json.Decoder(_Envelope).decode
 _wrapped = msgspec.json.Decoder(_Payload).decode
 
@@ -83,7 +82,6 @@ class DebeziumDecoder:
 
     def __init__(self, tables: Collection[str]) -> None:
         self._tables = frozenset(tables)
-        self._names: dict[tuple[str, str], str] = {}
         self._reached: dict[TopicPartition, _Reached] = {}
 
     def start(self, marks: Mapping[TopicPartition, Mark]) -> None:
@@ -122,11 +120,13 @@ class DebeziumDecoder:
         events: list[ChangeEvent],
         unreadable: list[DeadLetter],
     ) -> None:
-        names, append = self._names, events.append
+        append = events.append
         high, committed_at_us = reached.position, reached.committed_at_us
+        gen = high.gen
+        schema = name = table = ""  # of the last event: neighbours mostly share them
         head, commit = "?", 0  # of the last sequence: rows of one transaction share it
         for record in records:
-            value = record[3]
+            value, key = record.value, record.key
             if value is None:  # a tombstone for compaction: the delete came before it
                 continue
             try:
@@ -134,34 +134,30 @@ class DebeziumDecoder:
                 source, op = envelope.source, envelope.op
                 if op == "m":  # a logical message: for others
                     continue
-                table = names.get((source.schema, source.table)) or self._known(source)
-                text = source.sequence
-                if text is None or not text.startswith(head):
+                if source.table != name or source.schema != schema:
+                    table = self._known(source)
+                    schema, name = source.schema, source.table
+                text, lsn, at_us = source.sequence, source.lsn, source.ts_us
+                if text is None or text[: len(head)] != head:
                     head, commit = _head(text)
-                if commit and op in "cud" and record[2] is not None and source.lsn is not None:
-                    position = _new(Position, (high[0], commit, source.lsn))
+                if commit and op in "cud" and key is not None and lsn is not None:
+                    position = Position(gen, commit, lsn)
                 else:
-                    position = _rare(op, record[2], table, source, reached)
+                    position = _rare(op, key, table, source, reached)
                 fresh = position > high
                 if not fresh:
                     _check_divergence(record, position, source, reached)
-                    fresh = reached.is_new(position, (table, op, record[2]))
+                    fresh = reached.is_new(position, (table, op, key))
                 event = ChangeEvent(
-                    record,
-                    table,
-                    op,
-                    position,
-                    source.ts_us,
-                    envelope.before,
-                    envelope.after,
-                    fresh,
+                    record, table, op, position, at_us, envelope.before, envelope.after, fresh
                 )
                 append(event)
                 if position > high:
                     reached.position = high = position
                     reached.last = event
-                if source.ts_us > committed_at_us:
-                    reached.committed_at_us = committed_at_us = source.ts_us
+                    gen = position.gen
+                if at_us > committed_at_us:
+                    reached.committed_at_us = committed_at_us = at_us
             except Unreadable as error:
                 unreadable.append(DeadLetter(record, str(error)))
             except (msgspec.MsgspecError, RecursionError, ValueError) as error:
@@ -174,7 +170,7 @@ class DebeziumDecoder:
                 f"table {table} is not among this sink's tables: add it to `tables`, or keep its "
                 "events out of the topic"
             )
-        return self._names.setdefault((source.schema, source.table), table)
+        return table
 
 
 def _head(text: str | None) -> tuple[str, int]:
@@ -225,7 +221,7 @@ def _snapshot_position(source: _Source, reached: _Reached) -> Position:
         return Position(reached.position.gen, commit, lsn)
     if source.lsn is None:
         raise Unreadable("a snapshot row without `source.lsn`: it has no place in the order")
-    gen, commit, lsn = reached.position
+    gen, commit, lsn = reached.position.gen, reached.position.commit, reached.position.lsn
     newer = source.lsn > max(commit, lsn) or (
         source.ts_us > reached.committed_at_us + DIVERGENCE_SLACK_US
     )

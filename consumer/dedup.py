@@ -75,7 +75,11 @@ class RedisDeduplicator:
             self._failed(error)
             return events
         known = self._known
-        return [event for event in events if event.fresh or event.id not in known[event.record.at]]
+        return [
+            event
+            for event, id_ in zip(events, ids(events), strict=True)
+            if event.fresh or id_ not in known[event.record.at]
+        ]
 
     def remember(self, batch: Batch) -> None:
         packed: dict[TopicPartition, list[bytes]] = {at: [] for at in batch.spans}

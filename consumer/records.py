@@ -22,8 +22,6 @@ KNOWN_VERSIONS = ("3.0.",)  # of kafka-python: whose private parts were read
 
 Headers = Sequence[tuple[str, bytes | None]]
 
-_new = tuple.__new__
-
 
 def use_flat_reader(consumer: kafka.KafkaConsumer) -> bool:
     """True if the consumer now yields `Record`; False if it keeps its stock reader."""
@@ -153,7 +151,7 @@ def _read(  # noqa: C901, PLR0915 - flat on purpose: a call a field would double
         if pos != end:
             raise ValueError("its length is wrong")
         timestamp_ms = first_timestamp_ms + delta_ms if append_time_ms is None else append_time_ms
-        append(_new(Record, (at, offset, key, value, headers, timestamp_ms)))
+        append(Record(at, offset, key, value, headers, timestamp_ms))
     if pos != len(data):
         raise ValueError(f"{len(data) - pos} bytes are left over")
     return records

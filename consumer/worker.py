@@ -54,9 +54,9 @@ class Worker:
     def step(self) -> None:
         try:
             ahead = self._read()
-            self._finish()
-            if ahead is not None:
-                self._begin(ahead)
+            self._finish(ahead)
+            if ahead is not None and len(ahead.batch.changes) < OVERLAP_MIN_CHANGES:
+                self._finish()
         except Rebalanced as change:
             self._take_over(change.partitions)
 
@@ -77,16 +77,15 @@ class Worker:
         duplicates = len(events) - len(changes)
         return _Work(batch, Counts(records, filtered, duplicates, len(unreadable)), polled_at_s)
 
-    def _begin(self, work: _Work) -> None:
-        work.answer = self._applier.submit(self.sink.apply, work.batch)
-        self._in_flight = work
-        if len(work.batch.changes) < OVERLAP_MIN_CHANGES:
-            self._finish()
-
-    def _finish(self) -> None:
+    def _finish(self, ahead: _Work | None = None) -> None:
+        """Waits for the batch in flight; the one `ahead` goes off before the first is booked."""
         work, self._in_flight = self._in_flight, None
-        if work is not None:
-            self._acknowledge(work, self._applied(work))
+        outcome = None if work is None else self._applied(work)
+        if ahead is not None:
+            ahead.answer = self._applier.submit(self.sink.apply, ahead.batch)
+            self._in_flight = ahead
+        if work is not None and outcome is not None:
+            self._acknowledge(work, outcome)
 
     def _applied(self, work: _Work) -> Outcome:
         """Waits for the sink; what it refuses is parked, what it cannot take now is held."""

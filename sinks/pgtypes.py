@@ -48,6 +48,11 @@ def value_type(typname: str, *, is_array: bool) -> Any:
     raise KeyError(typname)
 
 
+def needs_quotes(typname: str, *, is_array: bool) -> bool:
+    """Whether a value of the type, as text, may hold a comma, a quote or a line's end."""
+    return is_array or typname not in INTEGERS | {"bool", "bit"}
+
+
 def converter(typname: str, *, is_array: bool) -> Convert | None:
     """What a non-null value still needs; None where it is taken as it is."""
     if is_array:
@@ -64,14 +69,20 @@ def number(value: msgspec.Raw) -> str:
     return str(value, "ascii").strip('"')
 
 
-def plain_when(typname: str) -> str | None:
+def in_place(typname: str, value: str) -> str | None:
     """
-    Python text, with `v` for the value, that is true where no conversion is needed: nearly
-    always, and asking it in place is cheaper than the call.
+    Python source that writes the value of a variable, where that is cheaper than a call of its
+    converter: nearly always none is needed, and asking costs less than the call.
     """
+    if typname in INTEGERS:
+        return f"{value}!r"
+    if typname == "bool":
+        return f"'t' if {value} else 'f'"
     if typname in DATES:
-        return "v[:1] not in '+-'"
-    return "v[:1] < 'A'" if typname == "numeric" else None
+        return f"{value} if {value} >= '0' else convert_{value}({value})"
+    if typname == "numeric":
+        return f"{value} if {value} < 'A' else convert_{value}({value})"
+    return None
 
 
 def numeric(value: str) -> str:

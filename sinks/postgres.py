@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import psycopg
+from msgspec.structs import astuple
 from psycopg import sql
 
 from consumer.errors import Busy, Fenced, Rejected
@@ -133,7 +134,7 @@ class PostgresSink:
         rows = [
             (
                 *(at.topic, at.partition, self._epochs.get(at, -1), span.start, span.stop),
-                *(*marks[at].position, *marks[at][2:]),
+                *(*astuple(marks[at].position), *marks[at][2:]),
             )
             for at, span in sorted(spans.items())
         ]

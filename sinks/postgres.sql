@@ -88,12 +88,12 @@ FROM {target} WITH NO DATA;
 -- name: copy_fresh
 -- Inserts that nothing like them can have come before go straight in.
 COPY {target} ({columns}, _cdc_gen, _cdc_commit, _cdc_lsn)
-FROM STDIN (FORMAT csv, QUOTE E'\x01', NULL E'\x02');
+FROM STDIN (FORMAT csv, QUOTE E'\x01', NULL '');
 
 -- name: copy_stage
 -- With the key as the source wrote it, and which values did not travel.
 COPY {stage} ({columns}, _cdc_gen, _cdc_commit, _cdc_lsn, _key, _kept)
-FROM STDIN (FORMAT csv, QUOTE E'\x01', NULL E'\x02');
+FROM STDIN (FORMAT csv, QUOTE E'\x01', NULL '');
 
 -- name: bury
 -- A deleted row leaves its position behind, or a late repeat would bring it back (I3).
@@ -113,7 +113,7 @@ WHERE {same_key}
 -- Only over what is older (I3), and not over a newer tombstone.
 INSERT INTO {target} AS t ({columns}, _cdc_gen, _cdc_commit, _cdc_lsn)
 SELECT {columns}, _cdc_gen, _cdc_commit, _cdc_lsn FROM {stage} s
-WHERE _kept IS NULL AND {not_buried}
+WHERE _kept IS NULL AND {not_buried} AND {not_stale}
 ON CONFLICT ({key}) DO UPDATE SET {set_excluded}
 WHERE (t._cdc_gen, t._cdc_commit, t._cdc_lsn)
     < (excluded._cdc_gen, excluded._cdc_commit, excluded._cdc_lsn);
@@ -123,6 +123,12 @@ WHERE (t._cdc_gen, t._cdc_commit, t._cdc_lsn)
 NOT EXISTS (
   SELECT FROM tailrace.tombstones d WHERE d.relation = {relation} AND d.key = s._key
   AND (d.gen, d.commit, d.lsn) >= (s._cdc_gen, s._cdc_commit, s._cdc_lsn));
+
+-- name: not_stale
+-- An expression: the target has nothing as new. Spares a repeat the lock that ON CONFLICT takes.
+NOT EXISTS (
+  SELECT FROM {target} t WHERE {same_key}
+  AND (t._cdc_gen, t._cdc_commit, t._cdc_lsn) >= (s._cdc_gen, s._cdc_commit, s._cdc_lsn));
 
 -- name: update_kept
 -- Values that did not travel (unchanged TOAST) stay as they are.

@@ -1,9 +1,9 @@
 """
 Changes of one table -> lines for COPY. The hot path of the Postgres sink.
 
-CSV with the quote character 0x01 and 0x02 for NULL: control characters, which data nearly never
-has, so nothing is escaped. Whether it has is seen by two counts over the whole text: every value
-brings two quotes, every NULL none. For each shape of row one function is generated, as
+CSV with the quote character 0x01, which data nearly never has, so nothing is escaped. Whether it
+has is seen by one count over the whole text: every text brings two quotes, a NULL (an empty field
+without quotes), an integer and a boolean none. For each shape of row one function is generated, as
 `dataclasses` does; names of columns never enter its source.
 """
 
@@ -17,9 +17,10 @@ from consumer.event import NOTHING, ChangeEvent
 from sinks import pgtypes
 
 QUOTE = "\x01"
-NULL = "\x02"
+NULL = ""
 
-Lines = Callable[[Sequence[ChangeEvent], Sequence[Any]], list[str]]
+Lines = Callable[[Sequence[ChangeEvent], Sequence[Any]], tuple[list[str], int]]
+"""Changes and their rows -> lines, and how many fields of them were quoted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,58 +56,60 @@ class Codec:
 
     def lines(self, changes: Sequence[ChangeEvent], rows: Sequence[Any]) -> list[str]:
         """A line a row: its columns, then the position of its change."""
-        lines = self._lines(changes, rows)
-        text = "".join(lines)
-        values = len(self.columns) * len(lines) - text.count(NULL)
-        if text.count(QUOTE) != 2 * values:
-            return self._escaped_lines(changes, rows)
+        lines, quoted = self._lines(changes, rows)
+        if "".join(lines).count(QUOTE) != 2 * quoted:
+            lines, _ = self._escaped_lines(changes, rows)
         return lines
 
 
 def _generate(columns: Sequence[Column], *, escape: bool) -> Lines:
     """
-    One function for these columns. For two of them:
+    One function for these columns. For two of them, an integer and a text:
 
         c0, c1 = row.c0, row.c1
-        if c0 is None or c1 is None: append(f"{null if c0 is None else …},{…},{gen},{commit},{lsn}")
-        else: append(f"…")
+        if c0 is None or c1 is None:
+            nulls += (c1 is None)
+            append(f"{null if c0 is None else c0},{…},{gen},{commit},{lsn}")
+        else:
+            append(f"{c0},…")
     """
     scope: dict[str, Any] = {"null": NULL, "escape": _escape, "nothing": NOTHING}
     names = [f"c{i}" for i in range(len(columns))]
-    plain, nullable = [], []
+    plain, nullable, quoted = [], [], []
     for name, column in zip(names, columns, strict=True):
-        value = name
         convert = pgtypes.converter(column.typname, is_array=column.is_array)
-        if convert is not None:
-            scope[f"convert_{name}"] = convert
-            value = f"convert_{name}({name})"
-            plain_when = pgtypes.plain_when(column.typname)
-            if plain_when is not None and not column.is_array:
-                value = f"({name} if {plain_when.replace('v[', name + '[')} else {value})"
-        if escape:
-            value = f"escape({value})"
-        quoted_value = f"{QUOTE}{{{value}}}{QUOTE}"
-        plain.append(quoted_value)
-        nullable.append(f"""{{null if {name} is None else f"{quoted_value}"}}""")
+        scope[f"convert_{name}"] = convert
+        value = name if convert is None else f"convert_{name}({name})"
+        if not column.is_array:
+            value = pgtypes.in_place(column.typname, name) or value
+        if pgtypes.needs_quotes(column.typname, is_array=column.is_array):
+            quoted.append(name)
+            if escape:
+                value = f"escape({value})"
+            plain.append(f"{QUOTE}{{{value}}}{QUOTE}")
+        else:
+            plain.append(f"{{{value}}}")
+        nullable.append(f"""{{null if {name} is None else f"{plain[-1]}"}}""")
     raws = "".join(
         f"        if {name} == nothing: {name} = None\n"
         for name, column in zip(names, columns, strict=True)
         if column.typname in pgtypes.FLOATS and not column.is_array
     )
-    tail = ",{gen},{commit},{lsn}"
+    tail = ",{position.gen!r},{position.commit!r},{position.lsn!r}"
     source = (
         "def lines(changes, rows):\n"
-        "    out = []\n"
+        "    out, nulls = [], 0\n"
         "    append = out.append\n"
         "    for change, row in zip(changes, rows, strict=True):\n"
-        "        gen, commit, lsn = change.position\n"
+        "        position = change.position\n"
         f"        {'; '.join(f'{name} = row.{name}' for name in names)}\n"
         f"{raws}"
         f"        if {' or '.join(f'{name} is None' for name in names)}:\n"
+        f"            nulls += {' + '.join(f'({name} is None)' for name in quoted) or '0'}\n"
         f"            append(f'''{','.join(nullable)}{tail}''')\n"
         "        else:\n"
         f"            append(f'''{','.join(plain)}{tail}''')\n"
-        "    return out\n"
+        f"    return out, {len(quoted)} * len(out) - nulls\n"
     )
     exec(source, scope)  # built from numbers and the constants above only
     lines: Lines = scope["lines"]

@@ -103,8 +103,9 @@ class Shape:
                 + [sql.SQL("{0} = s.{0}").format(name) for name in guards]
             ),
         }
-        not_buried = sql.SQL(STATEMENTS["not_buried"]).format(**parts)
-        parts["not_buried"] = not_buried
+        parts |= {
+            name: sql.SQL(STATEMENTS[name]).format(**parts) for name in ("not_buried", "not_stale")
+        }
         composed = {
             name: sql.SQL(STATEMENTS[name]).format(**parts)
             for name in (
@@ -112,7 +113,7 @@ class Shape:
                 "lock_truncate truncate"
             ).split()
         }
-        parts["not_buried"] = sql.SQL("true")
+        parts["not_buried"] = parts["not_stale"] = sql.SQL("true")
         composed["upsert_fresh"] = sql.SQL(STATEMENTS["upsert"]).format(**parts)
         return composed
 

@@ -1,13 +1,13 @@
 """Writing the changes of one table inside the Postgres sink's transaction."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 from typing import Any
 
 import msgspec
 import psycopg
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 from psycopg import errors
 
 from consumer.errors import Busy, Rejected
@@ -16,6 +16,7 @@ from sinks.compaction import Finals, Placeholder, finals, merged
 from sinks.rows import NULL, quoted
 from sinks.target import STATEMENTS, Shape, Target
 
+COPY_ROWS = 1_000  # handed over at once: Postgres takes these in while the next are written
 STAGED_AFTER_FALLBACK_S = 60.0  # a failed COPY leaves dead rows: not again so soon
 
 Connection = psycopg.Connection[Any]
@@ -43,6 +44,12 @@ class Rows:
         changes, rows = self.changes, self.rows
         kept = [self.kept[i] for i in numbers] if self.kept else ()
         return Rows([changes[i] for i in numbers], [rows[i] for i in numbers], kept)
+
+    def parts(self, size: int) -> "Iterator[Rows]":
+        """All of them, `size` at a time."""
+        for i in range(0, len(self.rows), size):
+            part = slice(i, i + size)
+            yield Rows(self.changes[part], self.rows[part], self.kept[part])
 
 
 class Writer:
@@ -80,9 +87,9 @@ class Writer:
         statements = target.shape().statements
         connection.execute(statements["lock_truncate"])
         raised = connection.execute(
-            STATEMENTS["raise_floor"], [target.name, *change.position]
+            STATEMENTS["raise_floor"], [target.name, *astuple(change.position)]
         ).rowcount
-        connection.execute(statements["truncate"], change.position)
+        connection.execute(statements["truncate"], astuple(change.position))
         return Outcome(raised, 0, 1 - raised)
 
     def _delete(self, connection: Connection, target: Target, newest: Finals) -> int:
@@ -120,11 +127,10 @@ class Writer:
         return time.monotonic() >= self._staged_until_s.get(target.name, 0.0)
 
     def _copy(self, connection: Connection, shape: Shape, rows: Rows) -> int:
-        lines = _lines(shape, rows)
-        lines.append("")
         try:
             with connection.cursor().copy(shape.statements["copy_fresh"]) as copy:
-                copy.write("\n".join(lines))
+                for some in rows.parts(COPY_ROWS):
+                    copy.write("\n".join([*_lines(shape, some), ""]))
         except errors.UniqueViolation as error:
             until_s = time.monotonic() + STAGED_AFTER_FALLBACK_S
             self._staged_until_s[shape.target.name] = until_s
@@ -150,14 +156,13 @@ class Writer:
         if not shape.is_staged:
             connection.execute(shape.statements["stage"])
             shape.is_staged = True
-        lines = _lines(shape, rows)
-        kept = [_array(shape, fields) for fields in rows.kept] or [NULL] * len(lines)
-        tails = [
-            f",{quoted(_text(change))},{fields}\n"
-            for change, fields in zip(rows.changes, kept, strict=True)
-        ]
         with connection.cursor().copy(shape.statements["copy_stage"]) as copy:
-            copy.write("".join([line + tail for line, tail in zip(lines, tails, strict=True)]))
+            for some in rows.parts(COPY_ROWS):
+                kept = [_array(shape, fields) for fields in some.kept] or [NULL] * len(some.rows)
+                parts = zip(_lines(shape, some), some.changes, kept, strict=True)
+                copy.write(
+                    "".join([f"{row},{quoted(_text(change))},{k}\n" for row, change, k in parts])
+                )
 
     def _decoded(
         self,

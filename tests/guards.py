@@ -29,6 +29,7 @@ def _without_offset_row() -> None:
 
 def _without_row_guard() -> None:
     _rewrite("upsert", "WHERE (t._cdc_gen", "WHERE true OR (t._cdc_gen")
+    _rewrite("upsert", "AND {not_stale}", "")
 
 
 def _without_tombstones() -> None:
@@ -36,13 +37,15 @@ def _without_tombstones() -> None:
 
 
 def _remember_before_apply() -> None:
-    begin = Worker._begin
+    read = Worker._read
 
-    def remembering(self: Worker, work: Any) -> None:
-        self.dedup.remember(work.batch)
-        begin(self, work)
+    def remembering(self: Worker) -> Any:
+        work = read(self)
+        if work is not None:
+            self.dedup.remember(work.batch)
+        return work
 
-    Worker._begin = remembering  # type: ignore[method-assign]
+    Worker._read = remembering  # type: ignore[method-assign]
 
 
 SWITCHES: dict[str, Callable[[], None]] = {

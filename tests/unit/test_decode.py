@@ -29,14 +29,14 @@ def reason(raw: bytes, key_: bytes | None = b'{"id":1}') -> str:
 
 class TestOrder:
     def test_commit_then_lsn(self) -> None:
-        assert decoded(value("c", after=ROW, lsn=20, commit=10))[0].position == (0, 10, 20)
+        assert decoded(value("c", after=ROW, lsn=20, commit=10))[0].position == Position(0, 10, 20)
 
     def test_an_unknown_commit_is_zero_and_beats_a_snapshot(self) -> None:
         snapshot, streamed = decoded(
             value("r", after=ROW, lsn=50, snapshot="true"),
             value("u", after=ROW, lsn=40, commit=None),
         )
-        assert streamed.position == (0, 0, 40) > snapshot.position
+        assert streamed.position == Position(0, 0, 40) > snapshot.position
 
     def test_a_later_snapshot_is_a_new_life(self) -> None:
         events = decoded(
