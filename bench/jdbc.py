@@ -1,8 +1,8 @@
 """
 The peer: Debezium's JDBC sink connector, on the same topic into the same table.
 
-It needs a schema, which our topic does not carry. Connect's JsonConverter can take one from its
-settings (KIP-1054) instead of from each event, which spares the peer 3 KB of JSON an event.
+It needs a schema, which our topic does not carry. As most have it, each event brings its own; at
+its best the converter takes it from its settings (KIP-1054), which spares 3 KB of JSON an event.
 """
 
 import json
@@ -17,28 +17,53 @@ from bench.runs import Run, watched
 from connectors.lifecycle import refuse_failed, states
 from connectors.rest import Connect
 
-DEFAULTS: Mapping[str, str] = {}
+DEFAULTS: dict[str, str] = {}
 """As it comes: batches of 500, a statement a row."""
 
-TUNED: Mapping[str, str] = {
+BATCHES = {
     "batch.size": "5000",
     "consumer.override.max.poll.records": "10000",
     "consumer.override.fetch.max.bytes": "67108864",
     "consumer.override.max.partition.fetch.bytes": "8388608",
-    "dialect.postgres.unnest.insert.enabled": "true",
 }
-"""The best that was found."""
+"""Larger batches, of enough records a poll to fill them."""
+
+
+def best(prefix: str) -> dict[str, str]:
+    """The best that was found, for a topic of bare events: the schema comes from the settings."""
+    topic = f"{prefix}.{data.TABLE}"
+    return BATCHES | {
+        "dialect.postgres.unnest.insert.enabled": "true",
+        "key.converter.schema.content": json.dumps(_key_schema(topic)),
+        "value.converter.schema.content": json.dumps(_value_schema(topic)),
+    }
+
+
+def topics(lab: Lab, events: int) -> tuple[str, str]:
+    """Prefixes of two topics with the same events: bare, and each with its schema."""
+    bare, carrying = f"{lab.name}_bare", f"{lab.name}_carrying"
+    for prefix in (bare, carrying):
+        made = data.events(range(events), prefix, numeric_as_number=True)
+        if prefix == carrying:
+            topic = f"{prefix}.{data.TABLE}"
+            schemas = [_key_schema(topic), _value_schema(topic)]
+            heads = [b'{"schema":%b,"payload":' % json.dumps(each).encode() for each in schemas]
+            made = ((heads[0] + key + b"}", heads[1] + value + b"}") for key, value in made)
+        lab.produce(prefix, made, events)
+    return bare, carrying
 
 
 def sink(lab: Lab, prefix: str, events: int, what: str, settings: Mapping[str, str]) -> Run:
     """
+    Settings are put over what every run needs, a topic with a schema in each event.
+
     From its first batch that is visible to its last. Its start, up to that batch, is left out:
     it is a JVM's, not that of a running system.
     """
     lab.new_table()
     name = f"jdbc{time.monotonic_ns()}"
     with watched(lab, what) as run, Connect(lab.at.connect) as connect:
-        connect.put(name, _config(lab, f"{prefix}.{data.TABLE}") | dict(settings))
+        connect.put(name, _config(lab, f"{prefix}.{data.TABLE}") | settings)
         try:
             seen = lab.await_row(
                 what, events - 1, lambda: refuse_failed(name, states(connect, name))
@@ -67,11 +92,9 @@ def _config(lab: Lab, topic: str) -> dict[str, str]:
         "collection.name.format": data.TABLE,
         "key.converter": converter,
         "key.converter.schemas.enable": "true",
-        "key.converter.schema.content": json.dumps(_key_schema(topic)),
         "value.converter": converter,
         "value.converter.schemas.enable": "true",
         "value.converter.decimal.format": "NUMERIC",
-        "value.converter.schema.content": json.dumps(_value_schema(topic)),
     }
 
 

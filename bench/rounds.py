@@ -15,6 +15,7 @@ from bench.runs import Run
 MEASURES = ("drain", "peer", "replay", "chain", "latency")
 PEER = "JDBC sink"
 PEER_DEFAULT = "JDBC sink, default"
+PEER_BEST = "JDBC sink, best"
 
 
 @dataclass(frozen=True)
@@ -66,24 +67,25 @@ def measure(lab: Lab, size: Size, only: Collection[str]) -> Found:
 
 def _drains(lab: Lab, size: Size, found: Found, *, with_peer: bool) -> None:
     events = size.events
-    topic, peers = f"{lab.name}_drain", f"{lab.name}_peer"
+    topic = f"{lab.name}_drain"
     lab.produce(topic, data.events(range(events), topic), events)
     if not with_peer:
         for _ in range(size.rounds):
             runs = [drain.copy(lab, events), drain.ours(lab, topic, events)]
             found.drain.append([*runs, drain.copy(lab, events)])
         return
-    numbers = data.events(range(events), peers, numeric_as_number=True)
-    lab.produce(peers, numbers, events)
-    jdbc.sink(lab, peers, events, "warm-up", jdbc.TUNED)  # a JVM is slow while it compiles
+    bare, carrying = jdbc.topics(lab, events)
+    jdbc.sink(lab, bare, events, "warm-up", jdbc.best(bare))  # a JVM is slow while it compiles
     for _ in range(size.rounds):
         found.drain.append(
             [
                 drain.copy(lab, events),
                 drain.ours(lab, topic, events),
-                jdbc.sink(lab, peers, events, PEER, jdbc.TUNED),
+                jdbc.sink(lab, carrying, events, PEER, jdbc.BATCHES),
                 drain.ours(lab, topic, events),
-                jdbc.sink(lab, peers, events, PEER_DEFAULT, jdbc.DEFAULTS),
+                jdbc.sink(lab, bare, events, PEER_BEST, jdbc.best(bare)),
+                drain.ours(lab, topic, events),
+                jdbc.sink(lab, carrying, events, PEER_DEFAULT, jdbc.DEFAULTS),
                 drain.copy(lab, events),
             ]
         )

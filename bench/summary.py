@@ -5,7 +5,7 @@ from dataclasses import asdict
 from statistics import median
 from typing import Any
 
-from bench.rounds import PEER, PEER_DEFAULT, Found
+from bench.rounds import PEER, PEER_BEST, PEER_DEFAULT, Found
 from bench.runs import Run
 
 Figures = dict[str, Any]
@@ -74,7 +74,11 @@ def _drain(rounds: list[list[Run]]) -> Figures:
         "tailrace_wal_bytes": wal,
         "copy_wal_bytes": _middle((r.wal_bytes for runs in rounds for r in _of(runs, "COPY")), 1),
     }
-    for name, what in (("jdbc_sink", PEER), ("jdbc_sink_default", PEER_DEFAULT)):
+    for name, what in (
+        ("jdbc_sink", PEER),
+        ("jdbc_sink_default", PEER_DEFAULT),
+        ("jdbc_sink_best", PEER_BEST),
+    ):
         if _of(rounds[0], what):
             peer = rate(what)
             summary |= {
