@@ -7,7 +7,6 @@ its best the converter takes it from its settings (KIP-1054), which spares 3 KB 
 
 import json
 import time
-from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -53,7 +52,7 @@ def topics(lab: Lab, events: int) -> tuple[str, str]:
     return bare, carrying
 
 
-def sink(lab: Lab, prefix: str, events: int, what: str, settings: Mapping[str, str]) -> Run:
+def sink(lab: Lab, prefix: str, events: int, what: str, settings: dict[str, str]) -> Run:
     """
     Settings are put over what every run needs, a topic with a schema in each event.
 
