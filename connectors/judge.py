@@ -104,8 +104,7 @@ def _key(wanted: SourceTable, table: Table) -> Iterator[Finding]:
         yield Finding(
             errors.KEYLESS_TABLE,
             f"{wanted.full} has no primary key (a deferrable one does not count), so the changes"
-            " of a row cannot be told apart. Either give it one (or a unique index over NOT NULL"
-            " columns, and name these as its key), or capture it as append_only.",
+            " of a row cannot be told apart: give it one, or leave the table out.",
         )
     elif not any(set(key.columns) == set(wanted.key) for key in table.keys):
         yield Finding(
@@ -124,13 +123,7 @@ def _columns(wanted: SourceTable, table: Table) -> Iterator[Finding]:
         if why is None or column.name in wanted.exclude_columns:
             continue
         accepted = column.generated or column.name in wanted.accept_columns
-        way_out = (
-            ""
-            if accepted
-            else (
-                " Name it in exclude_columns to leave it out, or in accept_columns to take it so."
-            )
-        )
+        way_out = "" if accepted else " Give it another type, or leave the table out."
         yield Finding(
             errors.COLUMN_TYPE,
             f"Column {wanted.full}.{column.name} ({column.shown}) {why}.{way_out}",

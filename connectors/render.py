@@ -82,6 +82,7 @@ def _values(spec: ConnectorSpec) -> dict[str, str]:
         "placeholder": spec.placeholder,
         "partitions": str(spec.partitions),
         "replication_factor": str(spec.replication_factor),
+        "min_insync_replicas": str(min(2, spec.replication_factor - 1) or 1),
         "retention_ms": str(spec.retention_ms),
         "single_partition_topics": ",".join(single),
     }

@@ -27,12 +27,10 @@ class KafkaDeadLetters:
     Letters are kept until somebody removes them: the topic has no retention.
     """
 
-    def __init__(
-        self, topic: str, sink: str, bootstrap: str, security: Mapping[str, Any] | None = None
-    ) -> None:
+    def __init__(self, topic: str, sink: str, client: Mapping[str, Any]) -> None:
         self._topic = topic
         self._sink = sink
-        self._client = {"bootstrap_servers": bootstrap.split(","), **(security or {})}
+        self._client = client
         self._producer: kafka.KafkaProducer | None = None
 
     def put(self, letters: Sequence[DeadLetter]) -> None:

@@ -41,6 +41,8 @@ class KafkaSource:
     Reads `topics` as a member of `group`. `instance` makes it a static member: after a restart
     under the same name it has its partitions back at once, without a rebalance.
 
+    `client` says how to reach the brokers, in kafka-python's words.
+
     Raises Unreachable if no broker answers, LogLost if the log no longer holds what is wanted.
     """
 
@@ -49,10 +51,9 @@ class KafkaSource:
         topics: Collection[str],
         *,
         group: str,
-        bootstrap: str,
+        client: Mapping[str, Any],
         limits: Limits,
         instance: str | None = None,
-        security: Mapping[str, Any] | None = None,
     ) -> None:
         self._limits = limits
         self._max_records = limits.max_events
@@ -62,7 +63,6 @@ class KafkaSource:
         self._committed_at_s = 0.0
         try:
             self._consumer = kafka.KafkaConsumer(
-                bootstrap_servers=bootstrap.split(","),
                 client_id=instance or group,
                 group_id=group,
                 group_instance_id=instance,
@@ -79,12 +79,12 @@ class KafkaSource:
                 metadata_max_age_ms=3_000,  # how soon a new topic is seen
                 bootstrap_timeout_ms=10_000,
                 metrics_enabled=False,
-                **(security or {}),
+                **client,
             )
         except (kafka.errors.KafkaError, OSError) as error:
             raise Unreachable(
-                f"no Kafka broker answers at {bootstrap} ({error}): is it up, and is "
-                "`kafka.bootstrap` right?"
+                f"no Kafka broker answers at {','.join(client['bootstrap_servers'])} ({error}): "
+                "is it up, and is `kafka.bootstrap` right?"
             ) from error
         self._flat = use_flat_reader(self._consumer)
         # kafka-python drops this setting on its way; Connect makes topics, with their settings.

@@ -27,6 +27,13 @@ def redact(text: str) -> str:
     return _USER_INFO.sub(r"\1***@", _KEYWORD.sub(r"\1***", text))
 
 
+def shown(name: str, value: Any) -> Any:
+    """A setting's value as people may see it."""
+    if name == "password" and value is not None:
+        return "***"
+    return redact(value) if isinstance(value, str) else value
+
+
 def names(text: str) -> list[str]:
     """What a text lists, commas between: how a list is written in the environment."""
     return [name.strip() for name in text.split(",")]
@@ -115,12 +122,22 @@ Dsn = Annotated[
 ]
 
 
+Password = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        title="a password",
+        extra={"secret": True},
+        extra_json_schema={"writeOnly": True},
+    ),
+]
+
+
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A part of the file. Neither `repr` nor rich shows a password."""
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
-        values = [(name, getattr(self, name)) for name in self.__struct_fields__]
-        return [(name, redact(v) if isinstance(v, str) else v) for name, v in values]
+        return [(name, shown(name, getattr(self, name))) for name in self.__struct_fields__]
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
@@ -158,6 +175,12 @@ class Connect(Section, frozen=True):
     partitions: Annotated[
         Count, Meta(description="Partitions of each table's topic: the most workers a sink can use")
     ] = 1
+    replicas: Annotated[
+        Count, Meta(description="Brokers that keep each topic; with 3, two must have each change")
+    ] = 1
+    exactly_once: Annotated[
+        bool, Meta(title="true or false", description="Ask for Connect's exactly-once mode")
+    ] = False
 
 
 class Kafka(Section, frozen=True):
@@ -166,6 +189,31 @@ class Kafka(Section, frozen=True):
     bootstrap: Annotated[Text, Meta(description="host:port, several with commas between")] = (
         "127.0.0.1:9092"
     )
+    tls: Annotated[
+        bool, Meta(title="true or false", description="Encrypt, and check who answers")
+    ] = False
+    tls_ca: Annotated[
+        Text | None,
+        Meta(description="PEM file of who signed the brokers' certificates, if not a public one"),
+    ] = None
+    username: Annotated[
+        Text | None, Meta(description="To log in with, by SCRAM-SHA-512; needs tls")
+    ] = None
+    password: Annotated[Password | None, Meta(description="For that name")] = None
+
+    def client(self) -> dict[str, Any]:
+        """How every client of kafka-python reaches these brokers."""
+        settings: dict[str, Any] = {"bootstrap_servers": self.bootstrap.split(",")}
+        if self.tls:
+            settings |= {"security_protocol": "SSL", "ssl_cafile": self.tls_ca}
+        if self.username:
+            settings |= {
+                "security_protocol": "SASL_SSL",
+                "sasl_mechanism": "SCRAM-SHA-512",
+                "sasl_plain_username": self.username,
+                "sasl_plain_password": self.password,
+            }
+        return settings
 
 
 class Redis(Section, frozen=True):
@@ -263,6 +311,13 @@ def check(pipeline: Pipeline) -> Pipeline:
         raise _at_odds("source.tables names no table; list at least one, like public.orders.")
     if not pipeline.sinks:
         raise _at_odds("sinks is empty; describe at least one, as `tailrace config init` shows.")
+    kafka = pipeline.kafka
+    if (kafka.username is None) != (kafka.password is None):
+        raise _at_odds("kafka.username and kafka.password go together; give both or neither.")
+    if kafka.username and not kafka.tls:
+        raise _at_odds("kafka.username needs an encrypted connection; set kafka.tls to true.")
+    if kafka.tls_ca and not kafka.tls:
+        raise _at_odds("kafka.tls_ca means nothing without kafka.tls; set that to true.")
     twice = next((table for table in tables if tables.count(table) > 1), None)
     if twice is not None:
         raise _at_odds(f"source.tables names {twice} twice; remove one of them.")

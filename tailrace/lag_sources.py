@@ -16,6 +16,7 @@ from connectors.catalogue import last_beat_ms, read_slot, wal_position
 from connectors.spec import ConnectorSpec
 from consumer.event import TopicPartition
 from tailrace.asking import ANSWER_WITHIN_S, CONNECT_WITHIN_S, Away, ask, database
+from tailrace.config import Kafka as Brokers
 from tailrace.config import Pipeline
 from tailrace.databases import Connection
 from tailrace.lag import Head, Kafka, Log, Row, Source, SourceRow, rows, source_row
@@ -62,7 +63,7 @@ def measure(pipeline: Pipeline, spec: ConnectorSpec) -> tuple[list[Row], SourceR
     }
     beats = f"{spec.topic_prefix}.{spec.control_schema}.heartbeat"
     found = ask(
-        {"Kafka": lambda: read_kafka(pipeline.kafka.bootstrap, wanted, beats)},
+        {"Kafka": lambda: read_kafka(pipeline.kafka, wanted, beats)},
         within_s=HEADS_WITHIN_S + 3 * ANSWER_WITHIN_S,
     )["Kafka"]
     ahead_s = 0.0 if isinstance(source, Away) else source.ahead_s
@@ -116,12 +117,11 @@ def next_offsets(connection: Connection, group: str) -> Offsets:
 
 
 @contextmanager
-def kafka_consumer(bootstrap: str) -> Iterator[kafka.KafkaConsumer]:
+def kafka_consumer(brokers: Brokers) -> Iterator[kafka.KafkaConsumer]:
     """A consumer without a group, which leaves no trace on the brokers."""
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what goes wrong is told by Away
     try:
         consumer = kafka.KafkaConsumer(
-            bootstrap_servers=bootstrap.split(","),
             group_id=None,
             isolation_level="read_committed",
             enable_auto_commit=False,
@@ -131,22 +131,23 @@ def kafka_consumer(bootstrap: str) -> Iterator[kafka.KafkaConsumer]:
             bootstrap_timeout_ms=CONNECT_WITHIN_S * 1000,
             request_timeout_ms=_REQUEST_WITHIN_MS,
             metrics_enabled=False,
+            **brokers.client(),
         )
     except (kafka.errors.KafkaError, OSError) as error:
-        raise Away(NO_BROKER.format(bootstrap)) from error
+        raise Away(NO_BROKER.format(brokers.bootstrap)) from error
     try:
         yield consumer
     except (kafka.errors.KafkaError, OSError) as error:
-        raise Away(f"Kafka at {bootstrap} did not answer a question ({error}).") from error
+        raise Away(f"Kafka at {brokers.bootstrap} did not answer a question ({error}).") from error
     finally:
         consumer.close(autocommit=False)
 
 
 def read_kafka(
-    bootstrap: str, sinks: Mapping[str, tuple[Sequence[str], Offsets]], beats: str
+    brokers: Brokers, sinks: Mapping[str, tuple[Sequence[str], Offsets]], beats: str
 ) -> Kafka:
     """Ends of the topics' logs, and the record at each sink's next offset."""
-    with kafka_consumer(bootstrap) as consumer:
+    with kafka_consumer(brokers) as consumer:
         known = consumer.topics()
         logs = {}
         for name, (topics, applied) in sinks.items():

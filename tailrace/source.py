@@ -43,6 +43,8 @@ def _spec(pipeline: Pipeline, dsn: dict[str, Any], reference: str) -> ConnectorS
         topic_prefix=pipeline.name,
         placeholder=pipeline.source.placeholder,
         partitions=pipeline.connect.partitions,
+        replication_factor=pipeline.connect.replicas,
+        exactly_once=pipeline.connect.exactly_once,
     )
 
 

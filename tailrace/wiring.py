@@ -67,7 +67,7 @@ def wire(
     source = KafkaSource(
         [topic_of(pipeline, table) for table in tables],
         group=group,
-        bootstrap=pipeline.kafka.bootstrap,
+        client=pipeline.kafka.client(),
         instance=instance,
         limits=Limits(
             max_events=settings.batch.max_events,
@@ -75,7 +75,7 @@ def wire(
             wait_ms=settings.batch.max_wait_ms,
         ),
     )
-    letters = KafkaDeadLetters(dead_letter_topic(pipeline, name), name, pipeline.kafka.bootstrap)
+    letters = KafkaDeadLetters(dead_letter_topic(pipeline, name), name, pipeline.kafka.client())
     dedup = RedisDeduplicator(pipeline.redis.url, group, observe)
     sink = PostgresSink(settings.dsn, group, tables, pipeline.source.placeholder, reached=reached)
     worker = Worker(

@@ -72,7 +72,7 @@ def schema() -> None:
 
 def _leaves(at: str, value: Any) -> Iterator[tuple[str, Any]]:
     """Dotted keys with their values, redacted."""
-    from tailrace.config import Section, redact
+    from tailrace.config import Section, shown
 
     if isinstance(value, Section):
         config = value.__struct_config__
@@ -87,7 +87,7 @@ def _leaves(at: str, value: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, dict):
         parts = value
     else:
-        yield at, redact(value) if isinstance(value, str) else value
+        yield at, shown(at.rpartition(".")[2], value)
         return
     for key, part in parts.items():
         yield from _leaves(f"{at}.{key}" if at else key, part)

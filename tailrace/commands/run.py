@@ -35,15 +35,11 @@ def run(
 def _one(pipeline: Any, sink: str, number: int, instance: str | None) -> None:
     import os
 
-    from tailrace.exits import USAGE, Problem
+    from tailrace.config import chosen
     from tailrace.killpoint import from_environment
     from tailrace.process import STATUS_FD, Worker
 
-    if sink not in pipeline.sinks:
-        known = ", ".join(pipeline.sinks)
-        raise Problem(
-            "TR-RUN-005", f"there is no sink {sink}; the file has {known}", exit_code=USAGE
-        )
+    chosen(pipeline, sink)
     worker = Worker(pipeline, sink, number)
     if STATUS_FD not in os.environ:
         _serve(pipeline, lambda: [worker.status()], lambda: False)

@@ -15,6 +15,7 @@ from connectors.spec import ConnectorSpec
 from consumer.dedup import KEEP_BYTES
 from consumer.event import TopicPartition
 from tailrace.asking import ANSWER_WITHIN_S, CONNECT_WITHIN_S, Away
+from tailrace.config import Kafka as Brokers
 from tailrace.config import Pipeline
 from tailrace.doctor import facts
 from tailrace.lag_sources import NO_BROKER
@@ -24,7 +25,7 @@ from tailrace.wiring import topic_of
 def read_kafka(pipeline: Pipeline, spec: ConnectorSpec) -> facts.Kafka:
     """The tables' topics with their settings and ends, and the brokers' settings."""
     wanted = [topic_of(pipeline, table) for table in pipeline.source.tables]
-    with _admin(pipeline.kafka.bootstrap) as admin:
+    with _admin(pipeline.kafka) as admin:
         cluster = admin.describe_cluster()
         there = [topic for topic in admin.describe_topics(wanted) if not topic["error_code"]]
         names = [topic["name"] for topic in there]
@@ -42,20 +43,20 @@ def read_kafka(pipeline: Pipeline, spec: ConnectorSpec) -> facts.Kafka:
 
 
 @contextmanager
-def _admin(bootstrap: str) -> Iterator[kafka.KafkaAdminClient]:
+def _admin(brokers: Brokers) -> Iterator[kafka.KafkaAdminClient]:
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what goes wrong is told by Away
     try:
         admin = kafka.KafkaAdminClient(
-            bootstrap_servers=bootstrap.split(","),
             bootstrap_timeout_ms=CONNECT_WITHIN_S * 1000,
             request_timeout_ms=ANSWER_WITHIN_S * 1000,
+            **brokers.client(),
         )
     except (kafka.errors.KafkaError, OSError) as error:
-        raise Away(NO_BROKER.format(bootstrap)) from error
+        raise Away(NO_BROKER.format(brokers.bootstrap)) from error
     try:
         yield admin
     except (kafka.errors.KafkaError, OSError) as error:
-        raise Away(f"Kafka at {bootstrap} did not answer a question ({error}).") from error
+        raise Away(f"Kafka at {brokers.bootstrap} did not answer a question ({error}).") from error
     finally:
         admin.close()
 

@@ -124,7 +124,8 @@ def test_the_target_without_our_tables(shop: Pipe) -> None:
 def test_the_marker_of_a_transaction_is_no_record(shop: Pipe) -> None:
     """Kafka's end offset counts it, but there is nothing to apply."""
     topic = f"{shop.name}.marked"
-    bootstrap = shop.pipeline.kafka.bootstrap
+    brokers = shop.pipeline.kafka
+    bootstrap = brokers.bootstrap
     admin = kafka.KafkaAdminClient(bootstrap_servers=bootstrap)
     admin.create_topics({topic: {"num_partitions": 1, "replication_factor": 1}})
     admin.close()
@@ -137,10 +138,10 @@ def test_the_marker_of_a_transaction_is_no_record(shop: Pipe) -> None:
     producer.commit_transaction()
     producer.close()
     at = TopicPartition(topic, 0)
-    with lag_sources.kafka_consumer(bootstrap) as consumer:
+    with lag_sources.kafka_consumer(brokers) as consumer:
         assert consumer.end_offsets([Theirs(*at)]) == {Theirs(*at): 2}
     for applied, left in ((0, 2), (1, 0)):
-        found = lag_sources.read_kafka(bootstrap, {"mirror": ([topic], {at: applied})}, "none")
+        found = lag_sources.read_kafka(brokers, {"mirror": ([topic], {at: applied})}, "none")
         log = found.logs["mirror"][at]
         assert log.end - applied == left
         assert (log.head is None) == (left == 0)

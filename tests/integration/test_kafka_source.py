@@ -36,9 +36,8 @@ def source(endpoints: Endpoints, topic: str) -> Iterator[Source]:
     opened: list[KafkaSource] = []
 
     def open_(group: str = topic, **limits: int) -> KafkaSource:
-        opened.append(
-            KafkaSource([topic], group=group, bootstrap=endpoints.kafka, limits=Limits(**limits))
-        )
+        client = {"bootstrap_servers": [endpoints.kafka]}
+        opened.append(KafkaSource([topic], group=group, client=client, limits=Limits(**limits)))
         return opened[-1]
 
     yield open_

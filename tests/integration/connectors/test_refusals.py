@@ -154,7 +154,7 @@ def test_keyless_table(source: Source) -> None:
     )
     plan = make_plan(source.spec(tables=["keyless", "late"]), source.at)
     assert [finding.code for finding in plan.findings] == ["TR-SRC-007", "TR-SRC-007"]
-    assert "append_only" in plan.findings[0].sentence
+    assert "leave the table out" in plan.findings[0].sentence
 
 
 def test_columns_that_do_not_survive(source: Source) -> None:
