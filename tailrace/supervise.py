@@ -23,6 +23,7 @@ from tailrace.config import Pipeline
 from tailrace.exits import FAILED, OK
 from tailrace.process import STATUS_FD
 
+TICK_S = 0.1
 STEADY_AFTER_S = 30.0  # a worker that lived this long begins again with the shortest delay
 LONGEST_DELAY_S = 30.0
 DRAIN_WITHIN_S = 25.0  # less than the 30 s that Kubernetes grants
@@ -59,7 +60,7 @@ class Daemon:
             for number in range(sink.workers)
         ]
         self._log = structlog.get_logger()
-        self._stopping = threading.Event()
+        self._stops = 0  # no Event: its lock is not for signal handlers
         self.ticked_at_s = time.time()
 
     def statuses(self) -> list[Status]:
@@ -73,14 +74,16 @@ class Daemon:
 
     @property
     def is_stopping(self) -> bool:
-        return self._stopping.is_set()
+        return self._stops > 0
 
     def stop(self) -> None:
-        self._stopping.set()
+        """Drain; told a second time, end at once."""
+        self._stops += 1
 
     def run(self) -> int:
         """Until `stop`; then drains. Returns the exit code."""
-        while not self._stopping.wait(0.1):
+        while not self._stops:
+            time.sleep(TICK_S)
             self.ticked_at_s = time.time()
             for child in self._children:
                 self._tend(child)
@@ -133,13 +136,14 @@ class Daemon:
         for process in running:
             process.send_signal(signal.SIGTERM)
         deadline_s = time.monotonic() + DRAIN_WITHIN_S
-        codes = []
+        while self._stops < 2 and time.monotonic() < deadline_s:
+            if all(process.poll() is not None for process in running):
+                break
+            time.sleep(TICK_S)
         for process in running:
-            try:
-                codes.append(process.wait(max(0.1, deadline_s - time.monotonic())))
-            except subprocess.TimeoutExpired:
+            if process.poll() is None:
                 process.kill()
-                codes.append(process.wait())
+        codes = [process.wait() for process in running]
         self._log.info("stopped", workers=len(running), codes=codes)
         # Ended by the signal itself: it had not begun yet, so nothing is left of it.
         return FAILED if set(codes) - {OK, -signal.SIGTERM} else OK

@@ -100,3 +100,14 @@ def test_workers_do_not_outlive_a_killed_daemon(live: Pipe, daemon: Daemon) -> N
     worker = psutil.Process(daemon.status()["pid"])
     daemon.running.kill()
     eventually(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_a_second_signal_does_not_wait(live: Pipe, daemon: Daemon) -> None:
+    worker = psutil.Process(daemon.status()["pid"])
+    worker.suspend()  # so that it cannot drain
+    process = daemon.running.process
+    process.send_signal(signal.SIGTERM)
+    eventually(lambda: "draining" in daemon.get("/readyz")[1])
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(5) == 1
+    assert not worker.is_running()
