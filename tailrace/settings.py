@@ -14,8 +14,9 @@ from typing import Any, NamedTuple, NoReturn
 import msgspec
 from msgspec.structs import FieldInfo
 
-from tailrace.config import Pipeline, Section, redact
+from tailrace.config import Pipeline, Section
 from tailrace.exits import USAGE, Problem
+from tailrace.values import redact
 from tailrace.yamlfile import entries
 
 PREFIX = "TAILRACE__"

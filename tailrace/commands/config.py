@@ -72,7 +72,8 @@ def schema() -> None:
 
 def _leaves(at: str, value: Any) -> Iterator[tuple[str, Any]]:
     """Dotted keys with their values, redacted."""
-    from tailrace.config import Section, shown
+    from tailrace.config import Section
+    from tailrace.values import shown
 
     if isinstance(value, Section):
         config = value.__struct_config__

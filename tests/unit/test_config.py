@@ -12,9 +12,10 @@ from rich.pretty import pretty_repr
 from typer.testing import CliRunner
 
 from tailrace.cli import app
-from tailrace.config import Pipeline, load, load_with_origins, redact, size
+from tailrace.config import Pipeline, load, load_with_origins
 from tailrace.exits import USAGE, Problem
 from tailrace.settings import schema
+from tailrace.values import redact, size
 
 GOOD = """\
 pipeline: shop
