@@ -36,13 +36,14 @@ class Applied:
     One batch is durable in the sink. Every one of `counts.records` ended in one way (I4):
     outcome.written + superseded + stale + counts.filtered + duplicates + parked = records.
 
-    `polled_at_s`, `applied_at_s` and `acked_at_s` are on the worker's monotonic clock.
+    Times are on the worker's monotonic clock: polled, decoded and sifted, durable, booked.
     """
 
     batch: Batch
     outcome: Outcome
     counts: Counts
     polled_at_s: float
+    planned_at_s: float
     applied_at_s: float
     acked_at_s: float
 

@@ -8,6 +8,7 @@ import bisect
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import msgspec
 
@@ -35,6 +36,23 @@ class Quantiles(msgspec.Struct, frozen=True):
     p50_s: float
     p95_s: float
     p99_s: float
+
+
+STAGES = ("decode", "append", "wait", "sift", "apply", "book")
+"""
+The way of a change, each stage ended by another clock: Debezium saw the commit; it is in Kafka;
+polled; decoded and known to be no repeat; durable in the sink; remembered and acknowledged.
+"""
+
+
+class Waterfall(msgspec.Struct, frozen=True):
+    """
+    Seconds in each of STAGES for a typical change: the mean of those around the median in
+    `samples` batches. As read from three clocks, so a stage may be negative until it is corrected.
+    """
+
+    stages_s: tuple[float, ...]
+    samples: int
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -73,6 +91,7 @@ class Status(msgspec.Struct):
     apply: Histogram = msgspec.field(default_factory=Histogram)
     commit_to_applied: Histogram = msgspec.field(default_factory=Histogram)
     recent: Quantiles | None = None
+    waterfall: Waterfall | None = None
     is_assigned: bool = False
 
 
@@ -89,6 +108,7 @@ class Tally:
         self._now = wall_clock
         self._places: dict[tuple[str, int], Place] = {}
         self._recent_s: deque[float] = deque(maxlen=RECENT)
+        self._ways: deque[tuple[float, ...]] = deque(maxlen=RECENT)
         self._status = Status(sink, worker, pid, started_at_s=self._now())
 
     def __call__(self, fact: Fact) -> None:
@@ -142,6 +162,8 @@ class Tally:
             latency_s = max(0.0, now_s - changes[-1].committed_at_us / 1e6)
             status.commit_to_applied.add(latency_s)
             self._recent_s.append(latency_s)
+            if way := _way(fact, now_s):
+                self._ways.append(way)
 
     def status(self) -> Status:
         """A copy as of now."""
@@ -151,7 +173,44 @@ class Tally:
             ended=dict(self._status.ended),
             places=places,
             recent=quantiles(list(self._recent_s)),
+            waterfall=waterfall(list(self._ways)),
         )
+
+
+class _Envelope(msgspec.Struct):
+    ts_us: int
+
+
+_decode = msgspec.json.Decoder(_Envelope).decode
+
+
+def _way(fact: Applied, now_s: float) -> tuple[float, ...] | None:
+    """The stages of the change in the middle of the batch, which stands for the others."""
+    change = fact.batch.changes[len(fact.batch.changes) // 2]
+    try:
+        decoded_s = _decode(change.record.value or b"").ts_us / 1e6
+    except msgspec.MsgspecError:
+        return None
+    behind_s = now_s - fact.acked_at_s  # from the monotonic clock to that of the wall
+    times = (fact.polled_at_s, fact.planned_at_s, fact.applied_at_s, fact.acked_at_s)
+    at_s = (
+        change.committed_at_us / 1e6,
+        decoded_s,
+        change.record.timestamp_ms / 1e3,
+        *(time_s + behind_s for time_s in times),
+    )
+    return tuple(later - earlier for earlier, later in pairwise(at_s))
+
+
+def waterfall(ways: Sequence[tuple[float, ...]]) -> Waterfall | None:
+    """The typical way among these; None of nothing."""
+    if not ways:
+        return None
+    ordered = sorted(ways, key=sum)
+    middle, half = len(ordered) // 2, max(1, len(ordered) // 10)
+    typical = ordered[max(0, middle - half) : middle + half]
+    means = (sum(stage) / len(typical) for stage in zip(*typical, strict=True))
+    return Waterfall(tuple(means), len(ways))
 
 
 def quantiles(values_s: Sequence[float]) -> Quantiles | None:

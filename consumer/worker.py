@@ -25,6 +25,7 @@ class _Work:
     batch: Batch
     counts: Counts
     polled_at_s: float
+    planned_at_s: float
     answer: Future[Outcome] | None = None
 
 
@@ -75,7 +76,8 @@ class Worker:
         self._park(unreadable)
         filtered = records - len(events) - len(unreadable)
         duplicates = len(events) - len(changes)
-        return _Work(batch, Counts(records, filtered, duplicates, len(unreadable)), polled_at_s)
+        counts = Counts(records, filtered, duplicates, len(unreadable))
+        return _Work(batch, counts, polled_at_s, self.clock())
 
     def _finish(self, ahead: _Work | None = None) -> None:
         """Waits for the batch in flight; the one `ahead` goes off before the first is booked."""
@@ -107,9 +109,8 @@ class Worker:
         applied_at_s = self.clock()
         self.dedup.remember(work.batch)  # I2: only what the sink holds durably
         self.source.commit(work.batch.spans)  # I1: after the sink, never before
-        self.observe(
-            Applied(work.batch, outcome, work.counts, work.polled_at_s, applied_at_s, self.clock())
-        )
+        times = (work.polled_at_s, work.planned_at_s, applied_at_s, self.clock())
+        self.observe(Applied(work.batch, outcome, work.counts, *times))
 
     def _park(self, letters: Sequence[DeadLetter]) -> None:
         """I4: durable among the dead letters before the offsets move past them."""
