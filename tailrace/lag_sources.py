@@ -79,14 +79,19 @@ def _asking_sink(pipeline: Pipeline, name: str) -> Callable[[], Offsets]:
 
 
 def read_source(pipeline: Pipeline, spec: ConnectorSpec) -> Source:
-    """Slot, position of the log, heartbeat and clock of the source."""
+    """Slot, position of the log, heartbeat and clock of the source. Raises Away."""
     with database(pipeline.source.dsn, "source database") as connection:
-        return Source(
-            slot=read_slot(connection, spec.slot),
-            position=wal_position(connection),
-            beat_age_ms=last_beat_ms(connection, spec),
-            ahead_s=clock_ahead_s(connection),
-        )
+        return look_at_source(connection, spec)
+
+
+def look_at_source(connection: Connection, spec: ConnectorSpec) -> Source:
+    """The same over an open connection."""
+    return Source(
+        slot=read_slot(connection, spec.slot),
+        position=wal_position(connection),
+        beat_age_ms=last_beat_ms(connection, spec),
+        ahead_s=clock_ahead_s(connection),
+    )
 
 
 def clock_ahead_s(connection: Connection) -> float:
@@ -146,19 +151,28 @@ def kafka_consumer(brokers: Brokers) -> Iterator[kafka.KafkaConsumer]:
 def read_kafka(
     brokers: Brokers, sinks: Mapping[str, tuple[Sequence[str], Offsets]], beats: str
 ) -> Kafka:
-    """Ends of the topics' logs, and the record at each sink's next offset."""
+    """As `read_logs`, over a connection of its own. Raises Away."""
     with kafka_consumer(brokers) as consumer:
-        known = consumer.topics()
-        logs = {}
-        for name, (topics, applied) in sinks.items():
-            at = [
-                TopicPartition(topic, number)
-                for topic in topics
-                if topic in known
-                for number in sorted(consumer.partitions_for_topic(topic) or ())
-            ]
-            logs[name] = _logs(consumer, at, applied)
-        return Kafka(logs, _newest_beat_us(consumer, beats) if beats in known else None)
+        return read_logs(consumer, sinks, beats)
+
+
+def read_logs(
+    consumer: kafka.KafkaConsumer,
+    sinks: Mapping[str, tuple[Sequence[str], Offsets]],
+    beats: str,
+) -> Kafka:
+    """Ends of the topics' logs, and the record at each sink's next offset."""
+    known = consumer.topics()
+    logs = {}
+    for name, (topics, applied) in sinks.items():
+        at = [
+            TopicPartition(topic, number)
+            for topic in topics
+            if topic in known
+            for number in sorted(consumer.partitions_for_topic(topic) or ())
+        ]
+        logs[name] = _logs(consumer, at, applied)
+    return Kafka(logs, _newest_beat_us(consumer, beats) if beats in known else None)
 
 
 def _logs(

@@ -1,0 +1,184 @@
+"""
+One thread a server, so that a silent one hides nothing of the others; each keeps the newest answer.
+
+An answer has its own time: whoever reads it judges whether it is still news.
+"""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any, Generic, TypeVar
+
+import httpx
+import msgspec
+import redis
+
+from consumer.metrics import Status
+from tailrace.asking import ANSWER_WITHIN_S, CONNECT_WITHIN_S, Away
+
+Connection = TypeVar("Connection")
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen(Generic[Answer]):
+    """An answer, and when the question was put and answered, in seconds since 1970."""
+
+    answer: Answer
+    asked_at_s: float
+    answered_at_s: float
+
+
+class Probe(Generic[Connection, Answer]):
+    """
+    Asks one server every `interval_s`, over one connection for as long as that holds.
+
+    `seen` is the newest answer, None before the first; `away` why the last question had none.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        open_: Callable[[], AbstractContextManager[Connection]],
+        look: Callable[[Connection], Answer],
+        interval_s: float,
+    ) -> None:
+        self.name = name
+        self.seen: Seen[Answer] | None = None
+        self.away: str | None = None
+        self._open = open_
+        self._look = look
+        self._interval_s = interval_s
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"probe {name}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Asks no more; does not wait for a question that is under way."""
+        self._ended.set()
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            try:
+                with self._open() as connection:
+                    self._ask(connection)
+            except Away as away:
+                self.away = away.sentence
+                self._ended.wait(self._interval_s)
+
+    def _ask(self, connection: Connection) -> None:
+        while not self._ended.is_set():
+            asked_at_s = time.time()
+            answer = self._look(connection)
+            self.seen = Seen(answer, asked_at_s, time.time())
+            self.away = None
+            self._ended.wait(max(0.0, asked_at_s + self._interval_s - time.time()))
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectAnswer:
+    """
+    The connector's state and its tasks' with the first line of a failure, empty where Connect does
+    not know it; `date_s` is Connect's clock, cut to whole seconds.
+    """
+
+    connector: str | None
+    tasks: tuple[tuple[str, str, str], ...]
+    date_s: float | None
+
+
+@contextmanager
+def http(url: str, what: str) -> Iterator[httpx.Client]:
+    """A client of a server that answers in JSON. Raises Away."""
+    timeout = httpx.Timeout(ANSWER_WITHIN_S, connect=CONNECT_WITHIN_S)
+    try:
+        with httpx.Client(base_url=url, timeout=timeout) as client:
+            yield client
+    except (httpx.HTTPError, msgspec.MsgspecError, KeyError, TypeError) as error:
+        shown = httpx.URL(url).copy_with(userinfo=b"")
+        raise Away(f"{what} at {shown} does not answer ({type(error).__name__}).") from error
+
+
+def look_at_connector(client: httpx.Client, name: str) -> ConnectAnswer:
+    """Raises httpx.HTTPError, which `http` makes an Away."""
+    answer = client.get(f"/connectors/{name}/status")
+    date = answer.headers.get("date")
+    date_s = parsedate_to_datetime(date).timestamp() if date else None
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        return ConnectAnswer(None, (), date_s)
+    answer.raise_for_status()
+    found = msgspec.json.decode(answer.content)
+    tasks = (
+        (f"task {task['id']}", task["state"], _first_line(task.get("trace", "")))
+        for task in found["tasks"]
+    )
+    return ConnectAnswer(found["connector"]["state"], tuple(tasks), date_s)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkersAnswer:
+    """What answered at one address: its workers' statuses, or why there are none."""
+
+    where: str
+    statuses: tuple[Status, ...]
+    away: str | None = None
+
+
+def look_at_workers(client: httpx.Client, urls: Sequence[str]) -> list[WorkersAnswer]:
+    """Each URL is asked at every address that its host's name stands for."""
+    return [_workers_at(client, each) for url in urls for each in _addresses(httpx.URL(url))]
+
+
+def _addresses(url: httpx.URL) -> list[httpx.URL]:
+    try:
+        found = socket.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+    except OSError:
+        return [url]  # asking it will tell
+    hosts = {str(address[0]) for _, _, _, _, address in found}
+    if "127.0.0.1" in hosts:
+        hosts.discard("::1")
+    return [url.copy_with(host=host) for host in sorted(hosts)]
+
+
+def _workers_at(client: httpx.Client, url: httpx.URL) -> WorkersAnswer:
+    where = f"{url.host}:{url.port}"
+    try:
+        answer = client.get(url.join("/status.json"))
+        answer.raise_for_status()
+        return WorkersAnswer(where, tuple(msgspec.json.decode(answer.content, type=list[Status])))
+    except (httpx.HTTPError, msgspec.MsgspecError) as error:
+        return WorkersAnswer(where, (), f"no worker answers at {where} ({type(error).__name__})")
+
+
+@contextmanager
+def keys(url: str) -> Iterator[redis.Redis]:
+    """Redis, where the idempotency keys are. Raises Away."""
+    client = redis.Redis.from_url(
+        url,
+        socket_timeout=ANSWER_WITHIN_S,
+        socket_connect_timeout=CONNECT_WITHIN_S,
+        retry=None,
+    )
+    try:
+        with client:
+            yield client
+    except redis.RedisError as error:
+        raise Away(
+            f"Redis does not answer ({type(error).__name__}): no repeat is dropped."
+        ) from error
+
+
+def look_at_keys(client: redis.Redis) -> Mapping[str, Any]:
+    """What Redis says of its memory. Raises redis.RedisError, which `keys` makes an Away."""
+    found: Mapping[str, Any] = client.info("memory")
+    return found
+
+
+def _first_line(trace: str) -> str:
+    return trace.split("\n", 1)[0].strip()[:300]
