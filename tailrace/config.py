@@ -27,6 +27,7 @@ from tailrace.values import (
     Size,
     Tables,
     Text,
+    names,
     shown,
 )
 
@@ -149,6 +150,24 @@ class Health(Section, frozen=True):
     port: Annotated[Port, Meta(description="0: a free one, named in the log")] = 0
 
 
+class Dashboard(Section, frozen=True):
+    """What `tailrace dashboard` and `tailrace top` look at, and where the page is served."""
+
+    host: Annotated[Text, Meta(description="Loopback unless you say otherwise")] = "127.0.0.1"
+    port: Annotated[Port, Meta(description="0: a free one, named when it starts")] = 9480
+    workers: Annotated[
+        tuple[HttpUrl, ...],
+        Meta(
+            title="a list of URLs, each starting with http://",
+            description="Where daemons answer; a name with several addresses is asked at each",
+            extra={"parse": names},
+        ),
+    ] = ()
+    allowed_lag_s: Annotated[
+        float, Meta(ge=0, title="seconds", description="From when a lag is worth a word")
+    ] = 10.0
+
+
 class Log(Section, frozen=True):
     """What the daemon writes to stderr."""
 
@@ -174,6 +193,7 @@ class Pipeline(Section, frozen=True):
     kafka: Kafka = Kafka()
     redis: Redis = Redis()
     health: Health = Health()
+    dashboard: Dashboard = Dashboard()
     log: Log = Log()
 
 

@@ -7,17 +7,7 @@ the sampler's clock; lags are differences on the source's clock.
 
 import msgspec
 
-from tailrace.watch.states import State
-
-
-class Verdict(msgspec.Struct, frozen=True):
-    """A state with its reason, the next step ("" if there is none), and since when."""
-
-    state: State
-    reason: str
-    todo: str
-    since_s: float
-    eta_s: float | None = None
+from tailrace.watch.states import State, Verdict
 
 
 class Stage(msgspec.Struct, frozen=True):

@@ -6,41 +6,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace.watch import states
-from tailrace.watch.states import (
-    WINDOW,
-    PartitionSample,
-    SourceSample,
-    State,
-    Verdict,
-    continued,
-    worst,
-)
+from tailrace.watch import partition_state, source_state
+from tailrace.watch.partition_state import Sample
+from tailrace.watch.states import WINDOW, State, Verdict, continued, worst
 
 NOW_S = 1_000_000.0
 ALLOWED_LAG_S = 10.0
 
 
-def window(
-    applied: list[int], end: list[int], lag_s: list[float], **last: object
-) -> list[PartitionSample]:
+def window(applied: list[int], end: list[int], lag_s: list[float], **last: object) -> list[Sample]:
     """A sample a second, the newest now; `last` is laid over the newest."""
     count = len(applied)
     made = [
-        PartitionSample(NOW_S - count + 1 + i, applied[i], end[i], lag_s[i], has_worker=True)
+        Sample(NOW_S - count + 1 + i, applied[i], end[i], lag_s[i], has_worker=True)
         for i in range(count)
     ]
     return [*made[:-1], replace(made[-1], **last)]  # type: ignore[arg-type]
 
 
-def steady(
-    applied: int = 100, end: int = 100, lag_s: float = 0.0, **last: object
-) -> list[PartitionSample]:
+def steady(applied: int = 100, end: int = 100, lag_s: float = 0.0, **last: object) -> list[Sample]:
     return window([applied] * WINDOW, [end] * WINDOW, [lag_s] * WINDOW, **last)
 
 
-def judged(samples: list[PartitionSample], now_s: float = NOW_S) -> Verdict:
-    return states.partition(samples, now_s, interval_s=1, allowed_lag_s=ALLOWED_LAG_S)
+def judged(samples: list[Sample], now_s: float = NOW_S) -> Verdict:
+    return partition_state.judge(samples, now_s, interval_s=1, allowed_lag_s=ALLOWED_LAG_S)
 
 
 N = list(range(WINDOW))
@@ -66,7 +55,7 @@ class TestPartition:
             (window(N, [500] * WINDOW, [0.0] * WINDOW, is_snapshot=True), State.SNAPSHOT),
         ],
     )
-    def test_each_state(self, samples: list[PartitionSample], state: State) -> None:
+    def test_each_state(self, samples: list[Sample], state: State) -> None:
         verdict = judged(samples)
         assert verdict.state is state, verdict
         assert verdict.reason
@@ -90,7 +79,7 @@ class TestPartition:
 
 samples = st.lists(
     st.builds(
-        PartitionSample,
+        Sample,
         at_s=st.just(0.0),
         applied=st.none() | st.integers(0, 50),
         end=st.none() | st.integers(0, 60),
@@ -107,9 +96,9 @@ samples = st.lists(
 
 class TestProperties:
     @given(samples)
-    def test_never_well_while_something_is_wrong(self, made: list[PartitionSample]) -> None:
+    def test_never_well_while_something_is_wrong(self, made: list[Sample]) -> None:
         verdict = judged(made)
-        last = made[-1] if made else PartitionSample(0)
+        last = made[-1] if made else Sample(0)
         if not made or last.unknown or last.lost or last.held_because:
             assert verdict.state.is_wrong
         if made and verdict.state is State.IDLE:
@@ -117,7 +106,7 @@ class TestProperties:
         assert verdict.eta_s is None or verdict.eta_s >= 0
 
     @given(samples, st.floats(3.1, 1e6))
-    def test_silence_is_never_well(self, made: list[PartitionSample], age_s: float) -> None:
+    def test_silence_is_never_well(self, made: list[Sample], age_s: float) -> None:
         assert judged(made, NOW_S + age_s).state is State.UNKNOWN
 
     @given(st.lists(st.sampled_from(State), min_size=1))
@@ -132,7 +121,7 @@ class TestProperties:
         assert worst([]).state is State.UNKNOWN
 
 
-SOURCE = SourceSample(
+SOURCE = source_state.Sample(
     NOW_S,
     "RUNNING",
     ("RUNNING",),
@@ -163,8 +152,8 @@ SOURCE = SourceSample(
 )
 def test_the_source(change: dict[str, object], state: State) -> None:
     sample = replace(SOURCE, **change)  # type: ignore[arg-type]
-    assert states.source([sample], NOW_S, interval_s=1).state is state
-    assert states.source([sample], NOW_S + 3.1, interval_s=1).state is State.UNKNOWN
+    assert source_state.judge([sample], NOW_S, interval_s=1).state is state
+    assert source_state.judge([sample], NOW_S + 3.1, interval_s=1).state is State.UNKNOWN
 
 
 def test_since_when() -> None:

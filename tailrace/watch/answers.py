@@ -1,0 +1,65 @@
+"""
+What the servers of one pipeline answered last, and what is remembered from before. No I/O.
+
+An Away in place of an answer is the sentence why there is none; None, that nobody answered yet.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from consumer.event import TopicPartition
+from tailrace.asking import Away
+from tailrace.lag import Kafka, Source
+from tailrace.watch import partition_state, source_state, states
+from tailrace.watch.probes import ConnectAnswer, Seen, WorkersAnswer
+from tailrace.watch.states import Verdict
+from tailrace.watch.view import Skew
+
+Offsets = Mapping[TopicPartition, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The newest answer of each server, and what the pipeline's file says."""
+
+    name: str
+    slot: str
+    tables: Sequence[str]
+    topics: Mapping[str, Sequence[str]]
+    interval_s: float
+    heartbeat_interval_ms: int
+    allowed_lag_s: float
+    source: Seen[Source] | Away | None
+    kafka: Seen[tuple[Mapping[str, Offsets | None], Kafka]] | Away | None
+    connect: Seen[ConnectAnswer] | Away | None
+    redis: Seen[Mapping[str, Any]] | Away | None
+    workers: Seen[list[WorkersAnswer]] | Away | None
+    sinks_away: Mapping[str, str | None]
+    skews: Mapping[str, Skew | None]
+
+
+def _window() -> deque[Any]:
+    return deque(maxlen=states.WINDOW)
+
+
+@dataclass
+class Memory:
+    """Windows of samples by what they are of, and the verdict on each."""
+
+    partitions: dict[tuple[str, TopicPartition], deque[partition_state.Sample]] = field(
+        default_factory=dict
+    )
+    source: deque[source_state.Sample] = field(default_factory=_window)
+    verdicts: dict[object, Verdict] = field(default_factory=dict)
+
+    def since(self, of: object, verdict: Verdict, now_s: float) -> Verdict:
+        """The verdict, with the time since when it has been so."""
+        self.verdicts[of] = states.continued(verdict, self.verdicts.get(of), now_s)
+        return self.verdicts[of]
+
+
+def why_away(found: object) -> str | None:
+    """The sentence of an Away."""
+    return found.sentence if isinstance(found, Away) else None

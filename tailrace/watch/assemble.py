@@ -1,0 +1,39 @@
+"""Answers of all servers -> the view of one pipeline. Pure."""
+
+from collections.abc import Iterator
+
+from tailrace.asking import Away
+from tailrace.watch import sink_view, source_view, states, view
+from tailrace.watch.answers import Answers, Memory, why_away
+from tailrace.watch.probes import Seen
+from tailrace.watch.skew import worth_showing
+from tailrace.watch.states import State, Verdict
+
+
+def pipeline(answers: Answers, memory: Memory, now_s: float) -> view.Pipeline:
+    """What is known of it at `now_s`."""
+    sinks = tuple(sink_view.look(answers, memory, name, now_s) for name in answers.topics)
+    source = source_view.look(answers, memory, now_s)
+    verdicts = [source.verdict, *(sink.verdict for sink in sinks)]
+    if isinstance(answers.redis, Away):
+        degraded = f"{answers.redis.sentence} The sinks' own guards carry on"
+        verdicts.append(Verdict(State.DEGRADED, degraded, "start it, or correct redis.url"))
+    if source.budget.warning:
+        verdicts.append(Verdict(State.DEGRADED, source.budget.warning, "see the source's page"))
+    return view.Pipeline(
+        name=answers.name,
+        verdict=memory.since("pipeline", states.worst(verdicts), now_s),
+        source=source,
+        sinks=sinks,
+        servers=tuple(_servers(answers)),
+        skews=tuple(skew for skew in answers.skews.values() if skew and worth_showing(skew)),
+    )
+
+
+def _servers(answers: Answers) -> Iterator[view.Server]:
+    for name in ("source", "connect", "kafka", "redis", "workers"):
+        found = getattr(answers, name)
+        seen_at_s = found.answered_at_s if isinstance(found, Seen) else None
+        yield view.Server(name, why_away(found), seen_at_s)
+    for name, away in answers.sinks_away.items():
+        yield view.Server(f"sink {name}", away, None)

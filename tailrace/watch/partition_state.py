@@ -1,0 +1,171 @@
+"""
+The state of one partition of one sink, judged over a window of samples. Pure.
+
+The rules are those of Burrow (LinkedIn's lag checker) for a consumer, with guards against its known
+mistakes. No threshold is needed to be right: `allowed_lag_s` only says from when slowness is worth
+a word.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tailrace.watch.states import STALE_INTERVALS, WINDOW, State, Verdict, silence, unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """
+    One look at one partition of one sink. None: could not be learned, and `unknown` says why.
+
+    `applied` is the sink's next offset, `end` the log's; `applied_at_s` when the sink last moved.
+    `held_because` is what its worker waits for, `attempts` how often it has tried.
+    """
+
+    at_s: float
+    applied: int | None = None
+    end: int | None = None
+    lag_s: float | None = None
+    is_snapshot: bool = False
+    has_worker: bool | None = None
+    held_because: str | None = None
+    attempts: int = 0
+    lost: str | None = None
+    unknown: str | None = None
+
+
+def judge(
+    window: Sequence[Sample], now_s: float, *, interval_s: float, allowed_lag_s: float
+) -> Verdict:
+    """The state of one partition of one sink. The window is in order of time, the newest last."""
+    last = window[-1] if window else None
+    if last is None or now_s - last.at_s > STALE_INTERVALS * interval_s:
+        return unknown(silence(None if last is None else now_s - last.at_s))
+    known = [s for s in window if s.applied is not None and s.end is not None]
+    for rule in (_lost, _blocked, _no_worker, _not_known):
+        if verdict := rule(last):
+            return verdict
+    for judge in (_rewound, _stopped, _stalled, _snapshot):
+        if verdict := judge(known, allowed_lag_s):
+            return verdict
+    return _pace(known, allowed_lag_s)
+
+
+def _lost(last: Sample) -> Verdict | None:
+    if last.lost is None:
+        return None
+    return Verdict(State.FAILED, last.lost, "`tailrace connector restart` with a new snapshot")
+
+
+def _blocked(last: Sample) -> Verdict | None:
+    if last.held_because is None:
+        return None
+    return Verdict(
+        State.BLOCKED,
+        f"{last.held_because} (attempt {last.attempts})",
+        "mend what the reason names; nothing is lost meanwhile",
+    )
+
+
+def _no_worker(last: Sample) -> Verdict | None:
+    behind = last.applied is not None and last.end is not None and last.end > last.applied
+    if last.has_worker is False and behind:
+        return Verdict(State.STOPPED, "no worker reads it", "start one: `tailrace run`")
+    return None
+
+
+def _not_known(last: Sample) -> Verdict | None:
+    return None if last.unknown is None else unknown(last.unknown)
+
+
+def _rewound(known: Sequence[Sample], _: float) -> Verdict | None:
+    highest, when = -1, None
+    for sample in known:
+        assert sample.applied is not None
+        if sample.applied < highest:
+            when = sample
+        highest = max(highest, sample.applied)
+    if when is None or (known[-1].applied or 0) >= highest:
+        return None
+    back = highest - (known[-1].applied or 0)
+    return Verdict(
+        State.REWOUND,
+        f"its offset went back, and is {back:,} records short of where it was",
+        "if nobody meant it, see who changed tailrace.offsets; repeats do no harm",
+    )
+
+
+def _stopped(known: Sequence[Sample], _: float) -> Verdict | None:
+    """The sink does not move, with work before it, for the whole window."""
+    if len(known) < WINDOW or _behind(known[-1]) == 0:
+        return None
+    moved = {sample.applied for sample in known}
+    # One record after a long quiet is no stop: work must have been there all the time.
+    if len(moved) > 1 or any(_behind(sample) == 0 for sample in known):
+        return None
+    span_s = known[-1].at_s - known[0].at_s
+    return Verdict(
+        State.STOPPED,
+        f"nothing was applied for {span_s:.0f} s, with {_behind(known[-1]):,} records waiting",
+        "look at the worker: `tailrace doctor`, its log",
+    )
+
+
+def _stalled(known: Sequence[Sample], allowed_lag_s: float) -> Verdict | None:
+    """It moves, but so little that the same oldest change keeps aging as the clock runs."""
+    if len(known) < WINDOW or any((s.lag_s or 0.0) <= allowed_lag_s for s in known):
+        return None
+    first, last = known[0], known[-1]
+    moved = (last.applied or 0) - (first.applied or 0)
+    aged_s = (last.lag_s or 0.0) - (first.lag_s or 0.0)
+    if moved and aged_s < 0.9 * (last.at_s - first.at_s):
+        return None
+    return Verdict(
+        State.STALLED,
+        f"{moved:,} records in {last.at_s - first.at_s:.0f} s, and the oldest change keeps aging",
+        "see which stage is slow, and what the target waits for",
+    )
+
+
+def _snapshot(known: Sequence[Sample], _: float) -> Verdict | None:
+    if not known or not known[-1].is_snapshot:
+        return None
+    return Verdict(
+        State.SNAPSHOT,
+        f"{_behind(known[-1]):,} rows of a snapshot are still to be applied",
+        eta_s=_eta_s(known),
+    )
+
+
+def _pace(known: Sequence[Sample], allowed_lag_s: float) -> Verdict:
+    if not known:
+        return unknown("no sample of it is complete yet")
+    behind = _behind(known[-1])
+    late = len(known) >= WINDOW and all((s.lag_s or 0.0) > allowed_lag_s for s in known)
+    if late:
+        eta_s = _eta_s(known)
+        if eta_s is None:
+            return Verdict(
+                State.BEHIND,
+                f"{known[-1].lag_s:,.1f} s behind, and it does not get less",
+                "it needs more workers, or a faster target; see which stage is slow",
+            )
+        return Verdict(
+            State.CATCHING_UP, f"{known[-1].lag_s:,.1f} s behind, and getting less", eta_s=eta_s
+        )
+    if behind == 0 and known[0].end == known[-1].end:
+        return Verdict(State.IDLE, "everything is applied, and nothing new came")
+    return Verdict(State.OK, "changes are applied as they come")
+
+
+def _behind(sample: Sample) -> int:
+    return max(0, (sample.end or 0) - (sample.applied or 0))
+
+
+def _eta_s(known: Sequence[Sample]) -> float | None:
+    """Until nothing is left at the pace of the window; None if it does not get less."""
+    first, last = known[0], known[-1]
+    span_s = last.at_s - first.at_s
+    shrunk = _behind(first) - _behind(last)
+    if span_s <= 0 or shrunk <= 0:
+        return None
+    return _behind(last) * span_s / shrunk

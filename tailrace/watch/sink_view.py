@@ -1,0 +1,207 @@
+"""Answers of a sink's database, Kafka and the workers -> the view of the sink. Pure."""
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from consumer.event import TopicPartition
+from consumer.metrics import Status
+from tailrace.health import STALE_AFTER_S
+from tailrace.lag import Log, lost
+from tailrace.watch import partition_state, states, view
+from tailrace.watch.answers import Answers, Memory, Offsets, why_away
+from tailrace.watch.partition_state import Sample
+from tailrace.watch.probes import Seen, WorkersAnswer
+from tailrace.watch.skew import worth_showing
+from tailrace.watch.states import State, Verdict
+from tailrace.watch.waterfalls import corrected, fullest
+
+HOT_SHARE = 0.6  # of a sink's records behind, in one partition of several
+
+
+def look(answers: Answers, memory: Memory, name: str, now_s: float) -> view.Sink:
+    statuses = [s for each in _workers(answers) for s in each.statuses if s.sink == name]
+    parts = tuple(_partitions(answers, memory, name, statuses, now_s))
+    verdicts = [part.verdict for part in parts] or [states.worst([])]
+    verdicts += _of_workers(answers, name, statuses, now_s)
+    windows = [w for (sink, _), w in memory.partitions.items() if sink == name]
+    arrived, applied = _rates(windows)
+    ended = [status.ended for status in statuses]
+    lags = [part.lag_s for part in parts if part.lag_s is not None]
+    etas = [part.verdict.eta_s for part in parts if part.verdict.eta_s is not None]
+    raw = fullest(status.waterfall for status in statuses)
+    behind = [part.behind_records for part in parts]
+    return view.Sink(
+        name=name,
+        verdict=memory.since(name, states.worst(verdicts), now_s),
+        partitions=parts,
+        workers=tuple(_worker_views(answers, name)),
+        behind_records=None if None in behind or not behind else sum(b or 0 for b in behind),
+        lag_s=max(lags) if lags and len(lags) == len(parts) else None,
+        eta_s=max(etas, default=None),
+        arrived_per_s=arrived,
+        applied_per_s=applied,
+        received=sum(status.received for status in statuses),
+        written=sum(each["written"] for each in ended),
+        duplicates=sum(each["duplicate"] + each["stale"] for each in ended),
+        parked=sum(each["parked"] for each in ended) if statuses else None,
+        retries=sum(status.held for status in statuses),
+        waterfall=None if raw is None else corrected(raw, _wrong_clocks(answers)),
+    )
+
+
+def _partitions(
+    answers: Answers, memory: Memory, sink: str, statuses: Sequence[Status], now_s: float
+) -> Iterator[view.Partition]:
+    found = answers.kafka
+    logs: Mapping[TopicPartition, Log] = {}
+    applied: Offsets | None = None
+    if isinstance(found, Seen):
+        applied, logs = found.answer[0].get(sink), found.answer[1].logs.get(sink, {})
+        # What was known stays in sight, judged as old, when Kafka or the sink goes away.
+        for at in sorted({*logs, *(applied or {})}):
+            _remember(memory, answers, sink, at, statuses)
+    known = sorted(at for name, at in memory.partitions if name == sink)
+    behind = {at: _behind(memory.partitions[sink, at][-1]) or 0 for at in known}
+    for at in known:
+        window = memory.partitions[sink, at]
+        last = window[-1]
+        away = answers.sinks_away.get(sink) or why_away(answers.kafka)
+        verdict = partition_state.judge(
+            window, now_s, interval_s=answers.interval_s, allowed_lag_s=answers.allowed_lag_s
+        )
+        if verdict.state is State.UNKNOWN and away:
+            verdict = states.unknown(away)
+        yield view.Partition(
+            topic=at.topic,
+            partition=at.partition,
+            verdict=memory.since((sink, at), verdict, now_s),
+            applied=last.applied,
+            end=last.end,
+            behind_records=None if verdict.state is State.UNKNOWN else _behind(last),
+            lag_s=None if verdict.state is State.UNKNOWN else last.lag_s,
+            is_hot=len(known) > 1 and behind[at] > HOT_SHARE * max(1, sum(behind.values())),
+            unknown=last.unknown or away,
+        )
+
+
+def _remember(
+    memory: Memory, answers: Answers, sink: str, at: TopicPartition, statuses: Sequence[Status]
+) -> None:
+    """A sample of each look at Kafka, once."""
+    assert isinstance(answers.kafka, Seen)
+    window = memory.partitions.setdefault((sink, at), deque(maxlen=states.WINDOW))
+    if window and window[-1].at_s == answers.kafka.answered_at_s:
+        return
+    applied, kafka = answers.kafka.answer[0].get(sink), answers.kafka.answer[1]
+    log = kafka.logs.get(sink, {}).get(at)
+    owner = next((s for s in statuses if any(_is_at(p, at) for p in s.places)), None)
+    sample = Sample(
+        answers.kafka.answered_at_s,
+        has_worker=None if not _workers(answers) else owner is not None and owner.pid != 0,
+        held_because=owner.held_because if owner else None,
+        attempts=owner.held if owner else 0,
+    )
+    if applied is None:
+        why = answers.sinks_away.get(sink) or f"sink {sink} has not been heard yet"
+        window.append(replace(sample, unknown=why))
+        return
+    next_offset = applied.get(at, 0)
+    window.append(_measured(sample, sink, at, next_offset, log, answers))
+
+
+def _measured(
+    sample: Sample,
+    sink: str,
+    at: TopicPartition,
+    next_offset: int,
+    log: Log | None,
+    answers: Answers,
+) -> Sample:
+    why = lost(sink, at, next_offset, log)
+    if log is None or why:
+        return replace(sample, lost=why)
+    head, lag_s = log.head, 0.0 if log.end <= next_offset else None
+    if head is not None and not head.is_snapshot:
+        source = answers.source
+        ahead_s = source.answer.ahead_s if isinstance(source, Seen) else 0.0
+        lag_s = max(0.0, sample.at_s + ahead_s - head.committed_at_us / 1e6)
+    is_snapshot = head is not None and head.is_snapshot
+    return replace(sample, applied=next_offset, end=log.end, lag_s=lag_s, is_snapshot=is_snapshot)
+
+
+def _of_workers(
+    answers: Answers, sink: str, statuses: Sequence[Status], now_s: float
+) -> Iterator[Verdict]:
+    """What the workers themselves say, and what their silence does."""
+    away = [each.away for each in _workers(answers) if each.away]
+    if not statuses:
+        why = away[0] if away else why_away(answers.workers) or f"no worker of {sink} answers"
+        yield states.unknown(why)
+    for status in statuses:
+        name = f"worker {status.worker}"
+        if not status.pid:
+            yield Verdict(State.STOPPED, f"{name} does not run", "see the daemon's log")
+        elif status.ticked_at_s and now_s - status.ticked_at_s > STALE_AFTER_S:
+            age_s = now_s - status.ticked_at_s
+            yield Verdict(
+                State.STOPPED, f"{name} has not come by for {age_s:.0f} s", "end its process"
+            )
+        if status.held_because:
+            yield Verdict(
+                State.BLOCKED, status.held_because, "mend what the reason names; nothing is lost"
+            )
+        if status.redis_away:
+            yield Verdict(
+                State.DEGRADED, f"without idempotency keys: {status.redis_away}", "start Redis"
+            )
+
+
+def _rates(windows: Sequence[deque[Sample]]) -> tuple[float | None, float | None]:
+    """Records a second that came into Kafka, and that the sink applied."""
+    arrived = applied = 0.0
+    for window in windows:
+        known = [s for s in window if s.applied is not None and s.end is not None]
+        if len(known) < 2 or known[-1].at_s <= known[0].at_s:
+            return None, None
+        first, last = known[0], known[-1]
+        span_s = last.at_s - first.at_s
+        arrived += ((last.end or 0) - (first.end or 0)) / span_s
+        applied += ((last.applied or 0) - (first.applied or 0)) / span_s
+    return (max(0.0, arrived), max(0.0, applied)) if windows else (None, None)
+
+
+def _workers(answers: Answers) -> Sequence[WorkersAnswer]:
+    return answers.workers.answer if isinstance(answers.workers, Seen) else ()
+
+
+def _worker_views(answers: Answers, sink: str) -> Iterator[view.Worker]:
+    for answer in _workers(answers):
+        for status in answer.statuses:
+            if status.sink == sink:
+                yield view.Worker(
+                    answer.where,
+                    status.worker,
+                    status.pid,
+                    status.started_at_s,
+                    status.ticked_at_s,
+                    status.held_because,
+                    status.redis_away,
+                    len(status.places),
+                )
+
+
+def _wrong_clocks(answers: Answers) -> dict[str, float]:
+    skews = answers.skews.items()
+    return {name: skew.ahead_s for name, skew in skews if skew and worth_showing(skew)}
+
+
+def _behind(sample: Sample) -> int | None:
+    if sample.applied is None or sample.end is None:
+        return None
+    return max(0, sample.end - sample.applied)
+
+
+def _is_at(place: Any, at: TopicPartition) -> bool:
+    return (place.topic, place.partition) == at

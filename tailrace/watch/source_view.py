@@ -1,0 +1,68 @@
+"""Answers of source, Connect and Kafka -> the view of the way into Kafka. Pure."""
+
+from tailrace.asking import Away
+from tailrace.watch import source_state, view
+from tailrace.watch.answers import Answers, Memory
+from tailrace.watch.budget import budget
+from tailrace.watch.probes import Seen
+
+
+def look(answers: Answers, memory: Memory, now_s: float) -> view.Source:
+    found, connect, kafka = answers.source, answers.connect, answers.kafka
+    sample = _sample(answers, now_s)
+    if sample and (not memory.source or memory.source[-1].at_s < sample.at_s):
+        memory.source.append(sample)
+    verdict = source_state.judge(memory.source, now_s, interval_s=answers.interval_s)
+    slot = found.answer.slot if isinstance(found, Seen) else None
+    beat_us = kafka.answer[1].beat_at_us if isinstance(kafka, Seen) else None
+    ahead_s = found.answer.ahead_s if isinstance(found, Seen) else 0.0
+    return view.Source(
+        slot=answers.slot,
+        verdict=memory.since("source", verdict, now_s),
+        connector=connect.answer.connector if isinstance(connect, Seen) else None,
+        tasks=tuple(
+            view.Task(*task) for task in (connect.answer.tasks if isinstance(connect, Seen) else ())
+        ),
+        is_read=None if slot is None else slot.active_pid is not None,
+        reader=(slot.reader or None) if slot else None,
+        wal_status=slot.wal_status if slot else None,
+        confirmed_lsn=slot.confirmed if slot else None,
+        current_lsn=found.answer.position if isinstance(found, Seen) else None,
+        heartbeat_in_kafka_age_s=None
+        if beat_us is None
+        else max(0.0, now_s + ahead_s - beat_us / 1e6),
+        budget=budget(slot, memory.source),
+        tables=tuple(answers.tables),
+    )
+
+
+def _sample(answers: Answers, now_s: float) -> source_state.Sample | None:
+    """As old as the oldest answer in it, so that a part which fell silent is noticed."""
+    parts = (answers.source, answers.connect, answers.kafka)
+    seen = [part for part in parts if isinstance(part, Seen)]
+    aways = [part.sentence for part in parts if isinstance(part, Away)]
+    if not seen and not aways:
+        return None
+    at_s = now_s if aways else min(part.answered_at_s for part in seen)
+    found, connect, kafka = parts
+    slot = found.answer.slot if isinstance(found, Seen) else None
+    beat_us = kafka.answer[1].beat_at_us if isinstance(kafka, Seen) else None
+    overdue_s = None
+    if beat_us is not None and isinstance(found, Seen) and isinstance(kafka, Seen):
+        age_s = kafka.answered_at_s + found.answer.ahead_s - beat_us / 1e6
+        overdue_s = max(0.0, age_s - 2 * answers.heartbeat_interval_ms / 1000)
+    tasks = connect.answer.tasks if isinstance(connect, Seen) else ()
+    return source_state.Sample(
+        at_s,
+        connector=connect.answer.connector if isinstance(connect, Seen) else None,
+        tasks=tuple(state for _, state, _ in tasks),
+        trace=next((trace for _, state, trace in tasks if state == "FAILED"), ""),
+        has_slot=None if not isinstance(found, Seen) else slot is not None,
+        wal_status=slot.wal_status if slot else None,
+        is_read=None if slot is None else slot.active_pid is not None,
+        confirmed=slot.confirmed if slot else None,
+        position=found.answer.position if isinstance(found, Seen) else None,
+        overdue_s=overdue_s,
+        is_snapshot=isinstance(kafka, Seen) and beat_us is None,
+        unknown=" ".join(aways) or None,
+    )
