@@ -14,7 +14,9 @@ def pipeline(answers: Answers, memory: Memory, now_s: float) -> view.Pipeline:
     """What is known of it at `now_s`."""
     sinks = tuple(sink_view.look(answers, memory, name, now_s) for name in answers.topics)
     source = source_view.look(answers, memory, now_s)
-    verdicts = [source.verdict, *(sink.verdict for sink in sinks)]
+    verdicts = [sink.verdict for sink in sinks]
+    if source.verdict.state is not State.OK:  # else the sinks say whether anything flows
+        verdicts.append(source.verdict)
     if isinstance(answers.redis, Away):
         degraded = f"{answers.redis.sentence} The sinks' own guards carry on"
         verdicts.append(Verdict(State.DEGRADED, degraded, "start it, or correct redis.url"))
