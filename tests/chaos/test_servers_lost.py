@@ -11,9 +11,9 @@ from examples.shop.load import Load
 from tests.chaos.test_worker_kills import LONG, assert_each_effect_once, watch_effects
 from tests.pipeline import Pipe, eventually
 
-PARTS = ["connect", "redis", "postgres-target"]
+PARTS = ["connect", "redis", "postgres-target", "kafka"]
 if LONG:
-    PARTS += ["kafka", "postgres-source"]
+    PARTS += ["postgres-source"]
 
 
 @pytest.mark.parametrize("part", PARTS)
