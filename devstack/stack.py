@@ -125,7 +125,8 @@ class Stack:
 
         Raises `FileNotFoundError` before the first `up`, `KeyError` for an unknown name.
         """
-        return {part.name: part for part in self._parts(Endpoints.load(self.folder))}[name]
+        endpoints = Endpoints.load(self.folder).expect("embedded", self.folder)
+        return {part.name: part for part in self._parts(endpoints)}[name]
 
     def _lock(self, progress: Progress) -> AbstractContextManager[None]:
         waiting = partial(progress, "stack", "waiting for another command on this folder")
@@ -133,7 +134,7 @@ class Stack:
 
     def _endpoints(self) -> Endpoints | None:
         try:
-            return Endpoints.load(self.folder)
+            return Endpoints.load(self.folder).expect("embedded", self.folder)
         except FileNotFoundError:
             return None
 
