@@ -59,3 +59,12 @@ def pull_missing(client: docker.DockerClient, name: str, progress: Progress) -> 
         except docker.errors.DockerException as error:
             why = f"has no image {name} and cannot pull it ({error})."
             raise PartFailed("docker", why) from error
+
+
+def trouble() -> str | None:
+    """Why Docker cannot be used here, in a sentence; None when it can."""
+    try:
+        with engine():
+            return None
+    except PartFailed as failed:
+        return str(failed)

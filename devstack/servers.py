@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 PLUGIN = "io.tailrace.connect.LosslessPostgresConnector"
 _DEBEZIUM = "/kafka/connect/debezium-connector-postgres"
+_WORKER_PROPERTIES = "/kafka/config/connect-distributed.properties"
 _PASSWORD = "/etc/tailrace/password"
 _REDIS_CONF = "/etc/tailrace/redis.conf"
 # The C1 compiler alone, and little memory: quick to start on a small machine.
@@ -157,6 +158,8 @@ class ConnectContainer(ServerContainer):
         long = {key: value for key, value in settings.items() if key not in _SHORT}
         self.with_envs(**_variables("CONNECT_", long), **_variables("", short))
         self.with_envs(HEAP_OPTS="-Xmx384m", KAFKA_JVM_PERFORMANCE_OPTS=_JVM)
+        # All of it comes by variables, for which the image needs a file that it may write.
+        self.with_copy_into_container(b"", _WORKER_PROPERTIES, 0o666)
         for jar in LOSSLESS.glob("*.jar"):
             self.with_copy_into_container(jar, f"{_DEBEZIUM}/{jar.name}")
 
