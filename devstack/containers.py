@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 import docker.errors
@@ -28,6 +28,7 @@ from devstack.servers import (
     await_answer,
     log_tail,
 )
+from devstack.settings import POSTGRES
 from devstack.stack import PARTS, PartStatus
 
 if TYPE_CHECKING:
@@ -37,6 +38,18 @@ if TYPE_CHECKING:
 FOLDER_LABEL = "tailrace.folder"
 """Label of each container, network and volume: the folder of its stack."""
 _STOP_TIMEOUT_S = 30
+# A slot that nobody reads does not fill the disk.
+_LIMITED = {"max_slot_wal_keep_size": "1GB"}
+
+Answers = Callable[[], bool]
+"""Whether a server serves requests now."""
+
+
+class Make(Protocol):
+    """Makes the container of a server, not yet created, for this port on loopback."""
+
+    def __call__(self, *, port: int) -> ServerContainer:
+        """The container."""
 
 
 class ContainerStack:
@@ -118,39 +131,31 @@ class ContainerStack:
         return locked(self.folder / "lock", waiting)
 
     def _parts(self, at: Endpoints) -> list[ContainerPart]:
-        kafka, connect, source, target, redis = PARTS
-        wal = {"max_slot_wal_keep_size": "1GB"}  # a forgotten slot fills no disk
-        makes: Mapping[str, tuple[str, Callable[[], bool], Callable[[], ServerContainer]]] = {
-            kafka: (
-                f"//{at.kafka}",
-                partial(probes.kafka, at.kafka),
-                lambda: KafkaContainer(port=urlsplit(f"//{at.kafka}").port),
-            ),
-            connect: (
+        def part(name: str, url: str, answers: Answers, make: Make) -> ContainerPart:
+            port = urlsplit(url).port or 0
+            return ContainerPart(name, port, answers, make, self._name, self._labels)
+
+        def postgres(name: str, dsn: str, settings: Mapping[str, object]) -> ContainerPart:
+            password = urlsplit(dsn).password or ""
+            make = partial(PostgresContainer, name, password, settings=settings)
+            return part(name, dsn, partial(probes.postgres, dsn), make)
+
+        redis = partial(RedisContainer, urlsplit(at.redis).password or "")
+        return [
+            part("kafka", f"//{at.kafka}", partial(probes.kafka, at.kafka), KafkaContainer),
+            part(
+                "connect",
                 at.connect,
                 partial(probes.connect_has, at.connect, PLUGIN),
-                partial(self._connect, at),
+                self._connect,
             ),
-            source: (
-                at.source,
-                partial(probes.postgres, at.source),
-                partial(PostgresContainer, source, at.source, **wal),
-            ),
-            target: (
-                at.target,
-                partial(probes.postgres, at.target),
-                partial(PostgresContainer, target, at.target),
-            ),
-            redis: (at.redis, partial(probes.redis, at.redis), partial(RedisContainer, at.redis)),
-        }
-        return [
-            ContainerPart(name, urlsplit(url).port or 0, answers, make, self._name, self._labels)
-            for name, (url, answers, make) in makes.items()
+            postgres("postgres-source", at.source, {**POSTGRES, **_LIMITED}),
+            postgres("postgres-target", at.target, POSTGRES),
+            part("redis", at.redis, partial(probes.redis, at.redis), redis),
         ]
 
-    def _connect(self, at: Endpoints) -> ConnectContainer:
-        made = ConnectContainer(port=urlsplit(at.connect).port)
-        made.with_env("BOOTSTRAP_SERVERS", KafkaContainer.inside)
+    def _connect(self, *, port: int) -> ConnectContainer:
+        made = ConnectContainer(port=port).with_env("BOOTSTRAP_SERVERS", KafkaContainer.inside)
         return made.with_secrets((self.folder / SECRETS).read_text())
 
     def _make_network(self) -> None:
@@ -182,8 +187,8 @@ class ContainerPart:
         self,
         name: str,
         port: int,
-        answers: Callable[[], bool],
-        make: Callable[[], ServerContainer],
+        answers: Answers,
+        make: Make,
         stack: str,
         labels: Mapping[str, str],
     ) -> None:
@@ -208,7 +213,11 @@ class ContainerPart:
         Raises `PartFailed` when it ends, stays mute or cannot have its port.
         """
         with engine() as client:
-            container = self._find(client) or self._create(client, progress)
+            container = self._find(client)
+            if container and container.status == "created":  # may lack files: never started
+                container.remove(v=True)
+                container = None
+            container = container or self._create(client, progress)
             if container.status != "running":
                 progress(self.name, "starting")
                 self._start(container)
@@ -247,7 +256,7 @@ class ContainerPart:
             return None
 
     def _create(self, client: DockerClient, progress: Progress) -> Container:
-        server = self._make()
+        server = self._make(port=self.port)
         try:
             pull_missing(client, server.image, progress)
             client.volumes.create(self._full_name, labels=self._labels)
@@ -260,8 +269,6 @@ class ContainerPart:
         try:
             container.start()
         except docker.errors.APIError as error:
-            # What was never started may lack files, and is made anew next time.
-            container.remove(v=True, force=True)
             taken = any(said in str(error) for said in ("already allocated", "already in use"))
             why = f"needs port {self.port}, which another program has."
             raise PartFailed(self.name, why if taken else f"cannot start ({error}).") from error

@@ -14,7 +14,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from testcontainers.core.container import DockerContainer
 
@@ -97,12 +97,8 @@ class ServerContainer(DockerContainer):
             networking_config={network: aliases},
             volumes={volume: {"bind": self.data, "mode": "rw"}} if self.data else {},
         )
-        try:
-            for file in self._transferable_specs:
-                self._transfer_into_container(*file)
-        except BaseException:
-            self._container.remove(v=True, force=True)
-            raise
+        for file in self._transferable_specs:
+            self._transfer_into_container(*file)
 
 
 class KafkaContainer(ServerContainer):
@@ -206,18 +202,24 @@ class PostgresContainer(ServerContainer):
     inner_port = 5432
     data = "/var/lib/postgresql/data"
 
-    def __init__(self, name: str, dsn: str, **settings: object) -> None:
-        """`dsn`: where it shall be, with the password that it shall have."""
-        super().__init__(name, image("POSTGRES_IMAGE"), urlsplit(dsn).port)
-        words = (("-c", f"{key}={value}") for key, value in {**POSTGRES, **settings}.items())
+    def __init__(
+        self,
+        name: str,
+        password: str,
+        *,
+        port: int | None = None,
+        settings: Mapping[str, object] = POSTGRES,
+    ) -> None:
+        super().__init__(name, image("POSTGRES_IMAGE"), port)
+        words = (("-c", f"{key}={value}") for key, value in settings.items())
         self.with_command(["postgres", *(word for pair in words for word in pair)])
         self.with_env("POSTGRES_PASSWORD_FILE", _PASSWORD)
         self.with_env("POSTGRES_INITDB_ARGS", " ".join(POSTGRES_INITDB))
-        self.with_copy_into_container((urlsplit(dsn).password or "").encode(), _PASSWORD, 0o444)
-        self._dsn = dsn
+        self.with_copy_into_container(password.encode(), _PASSWORD, 0o444)
+        self.dsn = f"postgresql://postgres:{password}@127.0.0.1:{self.port}/postgres"
 
     def answers(self) -> bool:
-        return probes.postgres(self._dsn)
+        return probes.postgres(self.dsn)
 
 
 class RedisContainer(ServerContainer):
@@ -226,16 +228,15 @@ class RedisContainer(ServerContainer):
     inner_port = 6379
     data = "/data"
 
-    def __init__(self, url: str) -> None:
-        """`url`: where it shall be, with the password that it shall have."""
-        super().__init__("redis", image("REDIS_IMAGE"), urlsplit(url).port)
-        conf = REDIS.format(password=urlsplit(url).password)
+    def __init__(self, password: str, *, port: int | None = None) -> None:
+        super().__init__("redis", image("REDIS_IMAGE"), port)
+        conf = REDIS.format(password=password)
         self.with_command(["redis-server", _REDIS_CONF])
         self.with_copy_into_container(conf.encode(), _REDIS_CONF, 0o444)
-        self._url = url
+        self.url = f"redis://:{password}@127.0.0.1:{self.port}/0"
 
     def answers(self) -> bool:
-        return probes.redis(self._url)
+        return probes.redis(self.url)
 
 
 def await_answer(name: str, container: Container, answers: Callable[[], bool]) -> None:
