@@ -92,16 +92,14 @@ class ContainerStack:
 
     def down(self, progress: Progress = silent) -> None:
         """Stop and remove every container of the folder, and their network; data stays."""
-        if self.folder.exists():
-            with self._lock(progress):
-                self._remove(progress, with_data=False)
+        with self._lock(progress):
+            self._remove(progress, with_data=False)
 
     def reset(self, progress: Progress = silent) -> None:
         """As `down`, and delete the data, the ports and the passwords."""
-        if self.folder.exists():
-            with self._lock(progress):
-                self._remove(progress, with_data=True)
-                Endpoints.forget(self.folder)
+        with self._lock(progress):
+            self._remove(progress, with_data=True)
+            Endpoints.forget(self.folder)
 
     def status(self) -> list[PartStatus]:
         """Every part as it is now; empty when the folder has no stack."""
@@ -259,7 +257,8 @@ class ContainerPart:
         server = self._make(port=self.port)
         try:
             pull_missing(client, server.image, progress)
-            client.volumes.create(self._full_name, labels=self._labels)
+            if server.data:
+                client.volumes.create(self._full_name, labels=self._labels)
             server.create(self._full_name, self._network, self._labels, volume=self._full_name)
         finally:
             server.get_docker_client().client.close()

@@ -200,8 +200,9 @@ def test_leftovers_of_a_process_that_was_killed_are_cleaned(other: ContainerStac
     assert "postgres-target" in str(inspected(other.folder))
     shutil.rmtree(other.folder)
     crash()  # it got as far: the data behind a forgotten password was in nobody's way
+    shutil.rmtree(other.folder)
     other.down()
-    assert {"Scope" in each and "Mountpoint" in each for each in inspected(other.folder)} == {True}
+    assert {"Mountpoint" in each for each in inspected(other.folder)} == {True}  # volumes alone
     other.reset()
     assert inspected(other.folder) == []
 
