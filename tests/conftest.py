@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 from psycopg import sql
 
-from devstack import Endpoints, Stack
+from devstack import AnyStack, Endpoints, open_stack
 from tests import guards
 from tests.pipeline import Pipe
 
@@ -30,10 +30,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(kind)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    kinds = ("embedded", "containers", "auto")
+    told = "what the servers are; auto: containers where a Docker engine answers"
+    parser.addoption("--stack", choices=kinds, default="embedded", help=told)
+
+
+def stack_of(kind: str) -> AnyStack:
+    if kind == "auto":
+        from devstack import images
+
+        kind = "embedded" if images.trouble() else "containers"
+    if kind == "embedded":
+        return open_stack(FOLDER, "embedded")
+    return open_stack(FOLDER.with_name("tests-containers"), "containers")
+
+
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
-    """The embedded stack; one that ran before (`tailrace stack up`) is used and left running."""
-    stack = Stack(FOLDER)
+def stack(request: pytest.FixtureRequest) -> Iterator[AnyStack]:
+    """One stack a session; one that ran before (`tailrace stack up`) is used and left running."""
+    stack = stack_of(request.config.getoption("--stack"))
     was_up = any(part.answers for part in stack.status())
     stack.up()
     yield stack
@@ -42,7 +58,7 @@ def stack() -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="session")
-def endpoints(stack: Stack) -> Endpoints:
+def endpoints(stack: AnyStack) -> Endpoints:
     return Endpoints.load(stack.folder)
 
 

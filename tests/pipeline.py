@@ -78,12 +78,15 @@ class Pipe:
         self.folder = folder
         self.source_dsn, self.target_dsn = source, target
         self.file = folder / f"{self.name}.yaml"
+        host, _, port = endpoints.source_for_connect.rpartition(":")
         self.file.write_text(
             yaml.safe_dump(
                 {
                     "pipeline": self.name,
                     "source": {
                         "dsn": source,
+                        "connector_host": host,
+                        "connector_port": int(port),
                         "tables": list(tables),
                         "placeholder": f"unchanged-{secrets.token_hex(8)}",
                         "password_reference": f"${{file:{endpoints.secrets}:source.password}}",

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from devstack import Stack
+from devstack import AnyStack
 from examples.shop import database
 from examples.shop.load import Load
 from tests.chaos.test_worker_kills import LONG, assert_each_effect_once, watch_effects
@@ -17,7 +17,9 @@ if LONG:
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_a_server_is_killed_under_load(stack: Stack, pipe: Callable[..., Pipe], part: str) -> None:
+def test_a_server_is_killed_under_load(
+    stack: AnyStack, pipe: Callable[..., Pipe], part: str
+) -> None:
     shop = pipe("SELECT 1", database.TABLES)
     with psycopg.connect(shop.source_dsn) as source:
         database.create(source)
@@ -40,5 +42,5 @@ def test_a_server_is_killed_under_load(stack: Stack, pipe: Callable[..., Pipe], 
     assert worker.stop() == 0, worker.text()
 
 
-def test_every_server_answers_again(stack: Stack) -> None:
+def test_every_server_answers_again(stack: AnyStack) -> None:
     eventually(lambda: all(part.answers for part in stack.status()))

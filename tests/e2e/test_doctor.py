@@ -21,7 +21,7 @@ from connectors import operate
 from connectors.lifecycle import await_state, states
 from connectors.render import render
 from connectors.rest import Connect
-from devstack import Stack
+from devstack import AnyStack
 from devstack.process import free_ports
 from devstack.valkey import Valkey
 from tests.pipeline import Pipe, eventually
@@ -250,7 +250,7 @@ def test_a_redis_that_drops_keys(shop: Pipe, tmp_path: Path) -> None:
         valkey.stop()
 
 
-def test_a_stopped_connect_leaves_its_checks_unknown(shop: Pipe, stack: Stack) -> None:
+def test_a_stopped_connect_leaves_its_checks_unknown(shop: Pipe, stack: AnyStack) -> None:
     worker = stack.part("connect")
     worker.stop()
     try:
