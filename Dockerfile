@@ -24,7 +24,7 @@ USER 10001:10001
 EXPOSE 8080
 # Python as process 1 acts on SIGINT by itself; the daemon takes SIGTERM and SIGINT alike.
 STOPSIGNAL SIGINT
-HEALTHCHECK --interval=5s --timeout=5s --start-period=30s --retries=3 \
-  CMD ["python", "-c", "import urllib.request as http; http.urlopen('http://127.0.0.1:8080/livez', timeout=4)"]
+HEALTHCHECK --interval=5s --timeout=10s --start-period=60s --retries=5 \
+  CMD ["python", "-c", "import urllib.request as http; http.urlopen('http://127.0.0.1:8080/livez', timeout=8)"]
 ENTRYPOINT ["tailrace"]
 CMD ["run"]
