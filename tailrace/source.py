@@ -51,7 +51,7 @@ def _spec(pipeline: Pipeline, dsn: dict[str, Any], reference: str) -> ConnectorS
 
 
 def _authority(dsn: dict[str, Any]) -> dict[str, str]:
-    """Whom Connect trusts to have signed the source's certificate: the same file, on its machine."""
+    """Connect trusts whom we trust, by a file of the same path on its machine."""
     file = dsn.get("sslrootcert")
     return {"database.sslrootcert": file} if file else {}
 

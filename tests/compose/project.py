@@ -17,6 +17,8 @@ from tests.pipeline import eventually
 ROOT = Path(__file__).resolve().parents[2]
 SECRETS = ROOT / "deploy" / ".secrets"
 BASE = "docker-compose.yml"
+SECURE = "compose.secure.yml"
+THREE_BROKERS = "compose.three-brokers.yml"
 UP_WITHIN_S = 420
 
 
@@ -70,22 +72,19 @@ class Project:
         """The ids of those that run."""
         return self.must("ps", "-q", service).split()
 
+    def source_dsn(self) -> str:
+        return self._dsn("source", "shop")
+
     def source(self) -> psycopg.Connection[Any]:
-        return self._database("source", "shop")
+        return psycopg.connect(self.source_dsn(), autocommit=True)
 
     def target(self) -> psycopg.Connection[Any]:
-        return self._database("target", "warehouse")
+        return psycopg.connect(self._dsn("target", "warehouse"), autocommit=True)
 
-    def _database(self, service: str, name: str) -> psycopg.Connection[Any]:
-        host, _, port = self.port(service, 5432).rpartition(":")
-        return psycopg.connect(
-            host=host,
-            port=port,
-            user="postgres",
-            dbname=name,
-            password=(SECRETS / f"{service}.password").read_text().strip(),
-            autocommit=True,
-        )
+    def _dsn(self, service: str, database: str) -> str:
+        """As the host reaches it: the password of the secrets, the port that was published."""
+        password = (SECRETS / f"{service}.password").read_text().strip()
+        return f"postgresql://postgres:{password}@{self.port(service, 5432)}/{database}"
 
     def load(self, rate: int, for_s: int) -> "subprocess.Popen[str]":
         """The shop's load, in a container; wait for it with `ended`."""
