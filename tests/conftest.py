@@ -16,7 +16,7 @@ from tests.pipeline import Pipe
 settings.register_profile("house", deadline=None)  # tests wait on facts, never on time
 settings.load_profile("house")
 
-KINDS = ("unit", "contracts", "integration", "e2e", "chaos")
+KINDS = ("unit", "contracts", "integration", "e2e", "chaos", "compose")
 FOLDER = Path(__file__).parent.parent / ".tailrace" / "tests"
 
 
