@@ -12,7 +12,7 @@ from consumer.errors import LogLost, Rebalanced
 from consumer.event import START, Mark, Record, Span
 from consumer.kafka import KafkaSource, Limits
 from devstack import Endpoints
-from tests.pipeline import eventually
+from tailrace.harness.waits import eventually
 
 Source = Callable[..., KafkaSource]
 
