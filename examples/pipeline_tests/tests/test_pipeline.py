@@ -61,6 +61,7 @@ def test_a_worker_that_dies_starts_again_where_it_was(orders: Cdc) -> None:
     orders.start()
     orders.wait_applied()
     assert orders.assert_converged()
+    assert orders.assert_exactly_once_effect()
 
 
 def test_a_sink_that_drops_every_tenth_change_is_caught(orders: Cdc) -> None:
