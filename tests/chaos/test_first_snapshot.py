@@ -19,7 +19,7 @@ from connectors.lifecycle import wait_running
 from connectors.register import apply, make_plan
 from connectors.spec import ConnectorSpec
 from devstack import AnyStack, Endpoints
-from tests.pipeline import eventually
+from tailrace.harness.waits import eventually
 from tests.sourcedb import Source, source_database
 
 ROWS = 20_000

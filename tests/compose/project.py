@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg import sql
 
 from examples.shop import database
-from tests.chaos.test_worker_kills import BACKWARDS, EFFECTS, TWICE
-from tests.pipeline import eventually
+from tailrace.harness import effects
+from tailrace.harness.waits import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRETS = ROOT / "deploy" / ".secrets"
@@ -126,22 +125,14 @@ class Project:
     def watch_effects(self) -> None:
         """From here on the target writes down every effect in the transaction that makes it."""
         with self.target() as target:
-            target.execute(EFFECTS.encode())
-            for table in database.TABLES:
-                schema, _, name = table.partition(".")
-                trigger = sql.SQL(
-                    "CREATE TRIGGER effects AFTER INSERT OR UPDATE OR DELETE ON {} "
-                    "FOR EACH ROW EXECUTE FUNCTION public.note_effect()"
-                )
-                target.execute(trigger.format(sql.Identifier(schema, name)))
+            effects.watch(target, {table: table for table in database.TABLES})
 
     def assert_each_effect_once(self) -> None:
         with self.target() as target:
-            assert target.execute(TWICE.encode()).fetchall() == []
-            assert target.execute(BACKWARDS.encode()).fetchall() == []
-            effects = target.execute("SELECT count(*) FROM effects").fetchone()
-            assert effects is not None
-            assert effects[0] > 100
+            effects.assert_once(target, database.TABLES, {})
+            effects.assert_in_order(target, database.TABLES)
+            found = effects.counts(target, database.TABLES)
+        assert sum(count for count, _ in found.values()) > 100
 
     def left_behind(self) -> list[str]:
         """Containers, volumes and networks that still carry the project's label."""

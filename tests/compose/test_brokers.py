@@ -10,8 +10,8 @@ from collections.abc import Callable
 import pytest
 
 from examples.shop.load import Load
+from tailrace.harness.waits import eventually
 from tests.compose.project import BASE, THREE_BROKERS, Project
-from tests.pipeline import eventually
 
 BROKERS = ("kafka-2", "kafka", "kafka-3")
 

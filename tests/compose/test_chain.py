@@ -8,8 +8,8 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
+from tailrace.harness.waits import eventually
 from tests.compose.project import Project, run
-from tests.pipeline import eventually
 
 pytestmark = pytest.mark.timeout(900)
 

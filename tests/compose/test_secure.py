@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tailrace.harness.waits import eventually
 from tests.compose.project import BASE, ROOT, SECURE, Project, run
-from tests.pipeline import eventually
 
 PROBE = Path(__file__).with_name("probe.py")
 

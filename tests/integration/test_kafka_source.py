@@ -13,7 +13,7 @@ from consumer.errors import Busy, LogLost, Rebalanced, Refused
 from consumer.event import START, Mark, Record, Span
 from consumer.kafka import KafkaSource, Limits
 from devstack import Endpoints
-from tests.pipeline import eventually
+from tailrace.harness.waits import eventually
 
 Source = Callable[..., KafkaSource]
 

@@ -18,7 +18,7 @@ from devstack import AnyStack
 from devstack.postgres import Postgres
 from devstack.process import free_ports
 from devstack.profile import PROFILES
-from tests.pipeline import eventually
+from tailrace.harness.waits import eventually
 from tests.sourcedb import Source
 
 
