@@ -73,24 +73,25 @@ def shared(stack: AnyStack, progress: Progress) -> Iterator[AnyStack]:
     that use the folder; one that ran before (`tailrace stack up`) is left running.
     """
     folder = stack.folder
+    folder.mkdir(parents=True, exist_ok=True)
     ours = folder / "started-by-tests"
 
     def waiting() -> None:
         progress("stack", "waiting for another process of this session")
 
-    with locked(folder / "tests.lock", waiting):
-        users = (folder / "tests.users").open("ab")
-        if _is_alone(users) and not any(part.answers for part in stack.status()):
-            ours.touch()
-        fcntl.flock(users, fcntl.LOCK_SH)
-        stack.up(progress)
-    try:
-        yield stack
-    finally:
-        with users, locked(folder / "tests.lock", waiting):
-            if _is_alone(users) and ours.exists():
-                stack.down()
-                ours.unlink()
+    with (folder / "tests.users").open("ab") as users:
+        with locked(folder / "tests.lock", waiting):
+            if _is_alone(users) and not any(part.answers for part in stack.status()):
+                ours.touch()
+            fcntl.flock(users, fcntl.LOCK_SH)
+            stack.up(progress)
+        try:
+            yield stack
+        finally:
+            with locked(folder / "tests.lock", waiting):
+                if _is_alone(users) and ours.exists():
+                    stack.down()
+                    ours.unlink()
 
 
 def _is_alone(users: IO[bytes]) -> bool:
