@@ -18,7 +18,8 @@ BROKERS = ("kafka-2", "kafka", "kafka-3")
 pytestmark = [
     pytest.mark.timeout(1800),
     pytest.mark.skipif(
-        os.environ.get("TAILRACE_CHAOS") != "long", reason="only in the long run (make chaos)"
+        os.environ.get("TAILRACE_CHAOS") != "long",
+        reason="only in the long run: TAILRACE_CHAOS=long",
     ),
 ]
 

@@ -16,7 +16,8 @@ PROBE = Path(__file__).with_name("probe.py")
 pytestmark = [
     pytest.mark.timeout(1200),
     pytest.mark.skipif(
-        os.environ.get("TAILRACE_CHAOS") != "long", reason="only in the long run (make chaos)"
+        os.environ.get("TAILRACE_CHAOS") != "long",
+        reason="only in the long run: TAILRACE_CHAOS=long",
     ),
 ]
 
