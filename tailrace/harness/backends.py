@@ -112,10 +112,12 @@ def shared(stack: Stack, progress: Progress) -> Iterator[Stack]:
 
     with locked(folder / "tests.lock", waiting):
         users = (folder / "tests.users").open("ab")
-        if _is_alone(users) and not any(part.answers for part in stack.status()):
+        answers = [part.answers for part in stack.status()]
+        if _is_alone(users) and not any(answers):
             ours.touch()
         fcntl.flock(users, fcntl.LOCK_SH)
-        stack.up(progress)
+        if not answers or not all(answers):
+            stack.up(progress)
     try:
         yield stack
     finally:

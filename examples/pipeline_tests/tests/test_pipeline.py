@@ -16,9 +16,7 @@ INSERT INTO orders SELECT i, 'old' FROM generate_series(1, 30) AS i;
 """
 TARGET = """
 CREATE TABLE orders_copy (id int PRIMARY KEY, note text);
-CREATE TABLE positions (
-  topic text, partition int, next_offset bigint, PRIMARY KEY (topic, partition)
-);
+CREATE TABLE applied (change text PRIMARY KEY);
 """
 
 
