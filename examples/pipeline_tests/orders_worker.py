@@ -63,6 +63,8 @@ def run(broken: str, stopped: threading.Event) -> None:
         auto_offset_reset="earliest",
         enable_auto_commit=False,
         metadata_max_age_ms=1000,
+        session_timeout_ms=6000,  # so long a killed worker keeps its partitions from the next one
+        heartbeat_interval_ms=1500,
     )
     consumer.topics()  # who joins before the topics are known may be assigned none of them
     consumer.subscribe([topics["public.orders"]])
