@@ -81,10 +81,12 @@ def shared(stack: AnyStack, progress: Progress) -> Iterator[AnyStack]:
 
     with (folder / "tests.users").open("ab") as users:
         with locked(folder / "tests.lock", waiting):
-            if _is_alone(users) and not any(part.answers for part in stack.status()):
+            answers = [part.answers for part in stack.status()]
+            if _is_alone(users) and not any(answers):
                 ours.touch()
             fcntl.flock(users, fcntl.LOCK_SH)
-            stack.up(progress)
+            if not answers or not all(answers):
+                stack.up(progress)
         try:
             yield stack
         finally:
