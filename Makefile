@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test e2e chaos bench up down
+.PHONY: help setup demo check test e2e chaos compose-test bench up down
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -7,7 +7,7 @@ FOR    ?=
 UV     := $(shell command -v uv 2>/dev/null || echo $(CURDIR)/.uv/bin/uv)
 
 help:  ## show this list
-	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(VENV)/.ready: requirements.lock pyproject.toml
 	@command -v $(UV) >/dev/null || { $(PYTHON) -m venv .uv && .uv/bin/pip install -q uv; }
@@ -27,6 +27,8 @@ e2e: setup  ## only the tests that run the whole chain
 	$(BIN)/pytest tests/e2e
 chaos: setup  ## the long chaos run: at least 200 kills
 	TAILRACE_CHAOS=long $(BIN)/pytest tests/chaos
+compose-test: setup  ## the chain in containers; needs a Docker engine
+	$(BIN)/pytest tests/compose
 bench: setup  ## throughput, latency and memory beside the peers
 	$(BIN)/python -m bench
 up: setup  ## start the embedded stack

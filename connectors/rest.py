@@ -125,6 +125,10 @@ class Connect:
         """Ask for STOPPED: tasks end."""
         self._ask("PUT", f"{_of(name)}/stop")
 
+    def restart_task(self, name: str, number: int) -> None:
+        """Restart one task, whatever its state."""
+        self._ask("POST", f"{_of(name)}/tasks/{number:d}/restart")
+
     def delete(self, name: str) -> None:
         """Remove the connector; its stored offsets stay."""
         self._ask("DELETE", _of(name))

@@ -18,7 +18,7 @@ from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.structs import OffsetAndMetadata
 from kafka.structs import TopicPartition as Theirs
 
-from consumer.errors import Fenced, LogLost, Rebalanced, Unreachable
+from consumer.errors import Busy, Fenced, LogLost, Rebalanced, Refused, Unreachable
 from consumer.event import Mark, Record, Span, TopicPartition
 from consumer.records import use_flat_reader
 
@@ -110,6 +110,17 @@ class KafkaSource:
             raise Fenced(
                 "another process has joined the group under this instance's name"
             ) from error
+        except kafka.errors.AuthorizationError as error:
+            raise Refused(
+                f"Kafka does not let this worker read ({error}): grant its name Read on the "
+                "tables' topics and on groups that begin with `tailrace.`"
+            ) from error
+        except kafka.errors.KafkaError as error:
+            if not getattr(error, "retriable", False):
+                raise
+            raise Busy(
+                f"Kafka's brokers are away ({error}): start them; nothing is lost"
+            ) from error
         self._raise_if_rebalanced()
         self._commit_if_due()
         if not polled:
@@ -150,8 +161,12 @@ class KafkaSource:
         held = [Theirs(*at) for at in self._owned if at in self._consumer.assignment()]
         self._consumer.pause(*held)
         try:
-            self._join()
-            self._consumer.poll(int(seconds * 1000))
+            until_s = time.monotonic() + seconds
+            try:
+                self._join()
+                self._consumer.poll(int(seconds * 1000))
+            except kafka.errors.RetriableError:  # the brokers are away: `poll` says so
+                time.sleep(max(0.0, until_s - time.monotonic()))
             self._raise_if_rebalanced()
         finally:
             still = self._consumer.assignment()

@@ -116,6 +116,7 @@ class Tally:
         match fact:
             case Polled():
                 status.ticked_at_s = self._now()
+                status.held_because = status.held_since_s = None  # else it would not poll
             case Applied():
                 self._applied(fact)
             case Held(reason, _, attempt):

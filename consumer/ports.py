@@ -29,7 +29,7 @@ class Source(Protocol):
     """Kafka, seen from the loop."""
 
     def poll(self) -> Polled:
-        """At most one batch, bounded in count, bytes and time. Raises Rebalanced."""
+        """At most one batch, bounded in count, bytes and time. Raises Rebalanced and Busy."""
 
     def start(self, marks: Marks) -> Marks:
         """Read on from the sink's marks, never Kafka's own; the same, with their `log` known."""

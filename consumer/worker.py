@@ -63,7 +63,7 @@ class Worker:
 
     def _read(self) -> _Work | None:
         """poll -> decode -> dedupe -> plan"""
-        polled = self.source.poll()
+        polled = self._persist(self.source.poll)
         polled_at_s = self.clock()
         records = sum(map(len, polled.values()))
         self.observe(Polled(records))
@@ -133,7 +133,7 @@ class Worker:
         until_s = self.clock() + delay_s
         while (left_s := until_s - self.clock()) > 0:
             if self.stopping():
-                raise Stopped(f"a batch was left unfinished, to be read again: {busy}")
+                raise Stopped(f"while waiting, to go on from there: {busy}")
             self.source.hold(min(left_s, HOLD_SLICE_S))
 
     def _take_over(self, partitions: Collection[TopicPartition]) -> None:

@@ -1,13 +1,24 @@
 """
-The embedded stack: Kafka, Kafka Connect with Debezium, two Postgres clusters and Valkey as real
-servers on loopback, with no Docker and nothing to install but Python packages.
+The servers of a pipeline for development and tests: Kafka, Kafka Connect with Debezium, two
+Postgres clusters and Redis, on loopback.
 
-    stack = Stack(".tailrace")
+    stack = Stack(".tailrace")  # embedded: with no Docker, nothing to install but Python packages
+    stack = open_stack(".tailrace", "containers")
     endpoints = stack.up()
 """
 
-from devstack.endpoints import Endpoints
+from devstack.endpoints import Endpoints, Kind
 from devstack.part import Part, PartFailed
-from devstack.stack import PartStatus, Stack
+from devstack.stack import AnyPart, AnyStack, PartStatus, Stack, open_stack
 
-__all__ = ["Endpoints", "Part", "PartFailed", "PartStatus", "Stack"]
+__all__ = [
+    "AnyPart",
+    "AnyStack",
+    "Endpoints",
+    "Kind",
+    "Part",
+    "PartFailed",
+    "PartStatus",
+    "Stack",
+    "open_stack",
+]

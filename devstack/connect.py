@@ -1,18 +1,15 @@
 """One Kafka Connect worker (distributed mode) with Debezium's Postgres connector."""
 
 import shutil
-import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from devstack import jars
+from devstack import jars, probes
 from devstack.java import JavaPart
 from devstack.part import Progress, write_properties
 from devstack.profile import Profile
-
-LOSSLESS = Path(__file__).parents[1] / "connectors" / "lossless" / "dist"
-"""Where the wrapper plugin's jar is, beside us; it belongs into the same folder as Debezium."""
+from devstack.settings import CONNECT, LOSSLESS
 
 
 class Connect(JavaPart):
@@ -65,43 +62,15 @@ class Connect(JavaPart):
         return self.server(main, str(self._settings))
 
     def answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self._url}/health", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
+        return probes.connect(self._url)
 
     def _properties(self) -> Mapping[str, object]:
-        converter = "org.apache.kafka.connect.json.JsonConverter"
-        provider = "org.apache.kafka.common.config.provider"
         return {
             "bootstrap.servers": self._kafka,
-            "group.id": "connect",
+            **CONNECT,
             "listeners": self._url,
             "rest.advertised.host.name": "127.0.0.1",
             "plugin.path": self._plugins,
-            "plugin.discovery": "service_load",
-            "key.converter": converter,
-            "key.converter.schemas.enable": False,
-            "value.converter": converter,
-            "value.converter.schemas.enable": False,
-            "config.storage.topic": "connect-configs",
-            "config.storage.replication.factor": 1,
-            "offset.storage.topic": "connect-offsets",
-            "offset.storage.replication.factor": 1,
-            "offset.storage.partitions": 1,
-            "status.storage.topic": "connect-status",
-            "status.storage.replication.factor": 1,
-            "status.storage.partitions": 1,
-            "offset.flush.interval.ms": 2000,
-            "scheduled.rebalance.max.delay.ms": 0,
-            "session.timeout.ms": 3000,
-            "heartbeat.interval.ms": 1000,
-            "connector.client.config.override.policy": "All",
             "exactly.once.source.support": "enabled" if self._exactly_once else "disabled",
-            "config.providers": "file,env",
-            "config.providers.file.class": f"{provider}.FileConfigProvider",
             "config.providers.file.param.allowed.paths": self._readable,
-            "config.providers.env.class": f"{provider}.EnvVarConfigProvider",
-            "config.providers.env.param.allowlist.pattern": "TAILRACE_.*",
         }

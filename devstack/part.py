@@ -1,6 +1,5 @@
 """One server of the stack as a process: start and wait until it answers, stop, kill, look."""
 
-import json
 import os
 import signal
 from abc import ABC, abstractmethod
@@ -11,6 +10,7 @@ from typing import ClassVar
 import psutil
 
 from devstack import process
+from devstack.settings import as_text
 
 Progress = Callable[[str, str], None]
 """Told (part, what it does now). May be called from several threads at once."""
@@ -131,9 +131,7 @@ class Part(ABC):
 
 def write_properties(path: Path, properties: Mapping[str, object]) -> None:
     """Write a Java properties file that only its owner may read."""
-    lines = (
-        f"{key}={json.dumps(v) if isinstance(v, bool) else v}" for key, v in properties.items()
-    )
+    lines = (f"{key}={as_text(value)}" for key, value in properties.items())
     write_private(path, "\n".join(lines) + "\n")
 
 

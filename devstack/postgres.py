@@ -11,9 +11,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from devstack import probes
 from devstack.part import Part, PartFailed, Progress
 from devstack.process import find
 from devstack.profile import Profile
+from devstack.settings import POSTGRES, POSTGRES_INITDB
 
 _NEVER_A_PID = 2**31 - 1  # above any system's pid_max
 
@@ -40,25 +42,14 @@ class Postgres(Part):
             "listen_addresses": "127.0.0.1",
             "port": self.port,
             "unix_socket_directories": "",
-            "wal_level": "logical",
-            "max_connections": 100,
-            "max_replication_slots": 20,
-            "max_wal_senders": 20,
-            "timezone": "UTC",
-            "log_timezone": "UTC",
+            **POSTGRES,
             **self._profile.postgres,
         }
         words = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
         return [*_unprivileged(), str(_program("postgres")), "-D", str(self._data), *words]
 
     def answers(self) -> bool:
-        import psycopg
-
-        try:
-            psycopg.connect(self._dsn, connect_timeout=2).close()
-        except psycopg.OperationalError:
-            return False
-        return True
+        return probes.postgres(self._dsn)
 
     def _create_cluster(self) -> None:
         """initdb into a folder aside, so that a cluster is either whole or not there."""
@@ -68,8 +59,7 @@ class Postgres(Part):
             [
                 *_unprivileged(),
                 *(str(_program("initdb")), "-D", str(new), "--username=postgres"),
-                *("--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
-                *("--locale=C", "--auth=scram-sha-256", "--pwfile=/dev/stdin", "--no-sync"),
+                *(*POSTGRES_INITDB, "--auth=scram-sha-256", "--pwfile=/dev/stdin"),
             ],
             input=urlsplit(self._dsn).password,
             capture_output=True,

@@ -99,13 +99,13 @@ def kill(process: psutil.Process) -> None:
     _gone(family, timeout_s=10)
 
 
-def wait_until(fact: Callable[[], bool], timeout_s: float) -> bool:
-    """Wait until `fact` is true; False if it is not within `timeout_s`."""
+def wait_until(fact: Callable[[], bool], timeout_s: float, every_s: float = 0.02) -> bool:
+    """Wait until `fact` is true, looking `every_s`; False if it is not within `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while not fact():
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.02)
+        time.sleep(every_s)
     return True
 
 

@@ -9,11 +9,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from devstack import jars
 from devstack.connect import Connect
-from devstack.endpoints import Endpoints
+from devstack.endpoints import Endpoints, Kind
 from devstack.kafka import Kafka
 from devstack.part import Part, Progress, silent, write_private
 from devstack.postgres import Postgres
@@ -32,6 +32,67 @@ class PartStatus(NamedTuple):
     pid: int | None
     port: int
     answers: bool
+
+
+class AnyPart(Protocol):
+    """A server of a stack of any kind."""
+
+    name: str
+    port: int
+
+    @property
+    def pid(self) -> int | None:
+        """Process id while it runs, else None."""
+
+    def answers(self) -> bool:
+        """Whether the server serves requests now."""
+
+    def start(self, progress: Progress = silent) -> None:
+        """Start it and return once it answers; raises `PartFailed` when it does not."""
+
+    def stop(self, progress: Progress = silent) -> None:
+        """Ask it to end and wait; killed when it does not."""
+
+    def kill(self) -> None:
+        """SIGKILL; returns when it is gone."""
+
+    def log_tail(self, lines: int = 20) -> str:
+        """The last lines of its log."""
+
+
+class AnyStack(Protocol):
+    """A stack of any kind: `Stack`, or `devstack.containers.ContainerStack`."""
+
+    folder: Path
+
+    def up(self, progress: Progress = silent) -> Endpoints:
+        """Start what does not run; returns once every server answers."""
+
+    def down(self, progress: Progress = silent) -> None:
+        """Stop every server; data stays."""
+
+    def reset(self, progress: Progress = silent) -> None:
+        """Stop every server and delete its data."""
+
+    def status(self) -> list[PartStatus]:
+        """Every part as it is now; empty when the folder has no stack."""
+
+    def part(self, name: str) -> AnyPart:
+        """One server by its name (see `PARTS`)."""
+
+
+def open_stack(folder: Path | str, kind: Kind | None = None) -> AnyStack:
+    """The stack in the folder: of this kind, or of the kind that is there, else embedded."""
+    if kind is None:
+        try:
+            kind = Endpoints.load(folder).kind
+        except FileNotFoundError:
+            kind = "embedded"
+    if kind == "embedded":
+        return Stack(folder)
+    from devstack.containers import ContainerStack
+
+    return ContainerStack(folder)
 
 
 @dataclass(frozen=True)
@@ -125,7 +186,8 @@ class Stack:
 
         Raises `FileNotFoundError` before the first `up`, `KeyError` for an unknown name.
         """
-        return {part.name: part for part in self._parts(Endpoints.load(self.folder))}[name]
+        endpoints = Endpoints.load(self.folder).expect("embedded", self.folder)
+        return {part.name: part for part in self._parts(endpoints)}[name]
 
     def _lock(self, progress: Progress) -> AbstractContextManager[None]:
         waiting = partial(progress, "stack", "waiting for another command on this folder")
@@ -133,7 +195,7 @@ class Stack:
 
     def _endpoints(self) -> Endpoints | None:
         try:
-            return Endpoints.load(self.folder)
+            return Endpoints.load(self.folder).expect("embedded", self.folder)
         except FileNotFoundError:
             return None
 

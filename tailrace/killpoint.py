@@ -11,6 +11,17 @@ from collections.abc import Mapping
 from tailrace.wiring import Reached
 
 VARIABLE = "TAILRACE_TEST_KILL_AT"
+STEPS = (
+    "polled",
+    "advanced",
+    "copied",
+    "staged",
+    "upserted",
+    "before commit",
+    "after commit",
+    "acknowledged",
+)
+"""Of a worker with our own sink, in their order."""
 
 
 def from_environment(environment: Mapping[str, str]) -> Reached:

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import kafka
@@ -42,18 +43,23 @@ class _Envelope(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Envelope).decode
 
 
-def measure(pipeline: Pipeline, spec: ConnectorSpec) -> tuple[list[Row], SourceRow]:
+def measure(
+    pipeline: Pipeline,
+    spec: ConnectorSpec,
+    read_applied: Callable[[Pipeline, str], Offsets] | None = None,
+) -> tuple[list[Row], SourceRow]:
     """
     Ask each server once. Every sink before Kafka's ends, so that none seems to be ahead, or done
-    where it is not.
+    where it is not. `read_applied` is asked instead of a sink that is not one of ours.
     """
+    read = read_applied or read_sink
     topics = {
         name: [topic_of(pipeline, table) for table in sink.tables]
         for name, sink in pipeline.sinks.items()
     }
     questions: dict[str, Callable[[], Any]] = {"the source": lambda: read_source(pipeline, spec)}
     for name in topics:
-        questions[f"sink {name}"] = _asking_sink(pipeline, name)
+        questions[f"sink {name}"] = partial(read, pipeline, name)
     answers = ask(questions, within_s=2.0 * CONNECT_WITHIN_S)
     source: Source | Away = answers["the source"]
     applied = {name: answers[f"sink {name}"] for name in topics}
@@ -72,10 +78,6 @@ def measure(pipeline: Pipeline, spec: ConnectorSpec) -> tuple[list[Row], SourceR
         rows(topics, applied, found, now_us),
         source_row(spec.slot, source, found, spec.heartbeat_interval_ms, now_us),
     )
-
-
-def _asking_sink(pipeline: Pipeline, name: str) -> Callable[[], Offsets]:
-    return lambda: read_sink(pipeline, name)
 
 
 def read_source(pipeline: Pipeline, spec: ConnectorSpec) -> Source:

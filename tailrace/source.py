@@ -45,7 +45,15 @@ def _spec(pipeline: Pipeline, dsn: dict[str, Any], reference: str) -> ConnectorS
         partitions=pipeline.connect.partitions,
         replication_factor=pipeline.connect.replicas,
         exactly_once=pipeline.connect.exactly_once,
+        sslmode=dsn.get("sslmode") or "prefer",
+        settings=_authority(dsn),
     )
+
+
+def _authority(dsn: dict[str, Any]) -> dict[str, str]:
+    """Connect trusts whom we trust, by a file of the same path on its machine."""
+    file = dsn.get("sslrootcert")
+    return {"database.sslrootcert": file} if file else {}
 
 
 def _table(name: str) -> SourceTable:

@@ -8,8 +8,9 @@ on session settings. It holds for a quiet point: what is still on its way counts
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Literal
 
 from tailrace.digests import (
@@ -24,6 +25,7 @@ from tailrace.digests import (
 )
 
 Kind = Literal["missing", "extra", "changed"]
+SAME_NAMES: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +72,26 @@ def verify(
     progress: Progress = lambda table, done, expected: None,
     *,
     limit: int = 20,
+    in_target: Mapping[str, str] = SAME_NAMES,
 ) -> list[TableResult]:
     """
-    Compare `tables` (`schema.name`, the same on both sides), all in one snapshot a side.
+    Compare `tables` (`schema.name`), all in one snapshot a side. `in_target` has the names of those
+    that are called otherwise there.
 
     Columns that only the target has are ignored, and generated ones. At most `limit` rows a table
     are named. The connections must be outside a transaction. Raises psycopg.Error.
     """
     with snapshot(source), snapshot(target):
-        return [_compare(source, target, table, Tally(table, progress), limit) for table in tables]
+        return [
+            _compare(
+                Side(source, table),
+                Side(target, in_target.get(table, table)),
+                table,
+                Tally(table, progress),
+                limit,
+            )
+            for table in tables
+        ]
 
 
 def merge(left: Iterator[Row], right: Iterator[Row]) -> Iterator[tuple[Kind, Row]]:
@@ -98,11 +111,8 @@ def merge(left: Iterator[Row], right: Iterator[Row]) -> Iterator[tuple[Kind, Row
             ours, theirs = next(left, None), next(right, None)
 
 
-def _compare(
-    source: Connection, target: Connection, table: str, tally: Tally, limit: int
-) -> TableResult:
+def _compare(ours: Side, theirs: Side, table: str, tally: Tally, limit: int) -> TableResult:
     began = time.monotonic()
-    ours, theirs = Side(source, table), Side(target, table)
     try:
         _check(table, ours, theirs)
     except Incomparable as problem:

@@ -1,23 +1,19 @@
-"""Markers from folders, and real servers: one stack a session, one database a test."""
+"""Markers from folders, and databases for a test; the servers come from tailrace.harness."""
 
-import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 from hypothesis import settings
-from psycopg import sql
 
-from devstack import Endpoints, Stack
+from devstack import AnyStack, Endpoints
+from tailrace.harness.databases import Databases
 from tests import guards
-from tests.pipeline import Pipe
 
 settings.register_profile("house", deadline=None)  # tests wait on facts, never on time
 settings.load_profile("house")
 
-KINDS = ("unit", "contracts", "integration", "e2e", "chaos")
-FOLDER = Path(__file__).parent.parent / ".tailrace" / "tests"
+KINDS = ("unit", "contracts", "integration", "e2e", "chaos", "compose")
 
 
 guards.throw()
@@ -31,67 +27,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
-    """The embedded stack; one that ran before (`tailrace stack up`) is used and left running."""
-    stack = Stack(FOLDER)
-    was_up = any(part.answers for part in stack.status())
-    stack.up()
-    yield stack
-    if not was_up:
-        stack.down()
-
-
-@pytest.fixture(scope="session")
-def endpoints(stack: Stack) -> Endpoints:
+def endpoints(stack: AnyStack) -> Endpoints:
     return Endpoints.load(stack.folder)
 
 
-Databases = Callable[[], str]
-
-
-def _databases(server: str) -> Iterator[Databases]:
-    made: list[str] = []
-
-    def make() -> str:
-        name = f"test_{secrets.token_hex(4)}"
-        with psycopg.connect(server, autocommit=True) as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        made.append(name)
-        return server.rpartition("/")[0] + "/" + name
-
-    yield make
-    with psycopg.connect(server, autocommit=True) as connection:
-        for name in made:
-            drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-            connection.execute(drop)
+def _of(server: str) -> Iterator[Databases]:
+    databases = Databases(server)
+    yield databases
+    databases.drop()
 
 
 @pytest.fixture
 def new_database(endpoints: Endpoints) -> Iterator[Databases]:
     """Makes empty databases on the target server, dropped after the test; returns their DSN."""
-    yield from _databases(endpoints.target)
+    yield from _of(endpoints.target)
 
 
 @pytest.fixture
 def new_source(endpoints: Endpoints) -> Iterator[Databases]:
     """The same on the source server, whose WAL is logical."""
-    yield from _databases(endpoints.source)
-
-
-@pytest.fixture
-def pipe(
-    endpoints: Endpoints, new_source: Databases, new_database: Databases, tmp_path: Path
-) -> Iterator[Callable[..., Pipe]]:
-    """Makes a pipeline between two new databases: `pipe(ddl, tables)`."""
-    made: list[Pipe] = []
-
-    def make(ddl: str, tables: Sequence[str], **connect: object) -> Pipe:
-        source = new_source()
-        with psycopg.connect(source) as connection:
-            connection.execute(ddl.encode())
-        made.append(Pipe(tmp_path, endpoints, source, new_database(), tables, **connect))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
+    yield from _of(endpoints.source)

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 
 from connectors import operate
 from connectors.lifecycle import At
@@ -46,7 +46,7 @@ class Source:
 def source_database(endpoints: Endpoints) -> Iterator[Source]:
     """A new database with a table `orders`; connector, slot and database are gone afterwards."""
     name = f"t{secrets.token_hex(5)}"
-    admin = conninfo_to_dict(endpoints.source)
+    host, _, port = endpoints.source_for_connect.rpartition(":")
     dsn = make_conninfo(endpoints.source, dbname=name)
     with psycopg.connect(endpoints.source, autocommit=True) as server:
         server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
@@ -59,8 +59,8 @@ def source_database(endpoints: Endpoints) -> Iterator[Source]:
                 base = ConnectorSpec(
                     name=name,
                     connect_url=endpoints.connect,
-                    host="127.0.0.1",
-                    port=int(admin["port"] or 0),
+                    host=host,
+                    port=int(port),
                     database=name,
                     user="postgres",
                     password=f"${{file:{endpoints.secrets}:source.password}}",

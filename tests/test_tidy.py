@@ -197,8 +197,8 @@ class TestRepository:
     def test_the_makefile_is_short_and_explains_itself(self) -> None:
         lines = text("Makefile").splitlines()
         assert len(lines) <= 40
-        targets = {line.split(":")[0] for line in lines if re.match(r"[a-z][a-z0-9]*:", line)}
-        explained = {line.split(":")[0] for line in lines if re.match(r"[a-z0-9]+:.*##", line)}
+        targets = {line.split(":")[0] for line in lines if re.match(r"[a-z][a-z0-9-]*:", line)}
+        explained = {line.split(":")[0] for line in lines if re.match(r"[a-z0-9-]+:.*##", line)}
         assert targets == explained
 
 
@@ -227,7 +227,7 @@ class TestDocuments:
 
     def test_commands_exist(self) -> None:
         known = {path: command for path, command in commands(get_command(app))}
-        targets = set(re.findall(r"^([a-z0-9]+):", text("Makefile"), re.M))
+        targets = set(re.findall(r"^([a-z0-9-]+):", text("Makefile"), re.M))
         missing = []
         for document in documents():
             for line in re.findall(
@@ -236,7 +236,7 @@ class TestDocuments:
                 if not is_command(tuple(line.split()[1:]), known):
                     missing.append(f"{document}: {line}")
             for target in re.findall(
-                r"`make ([a-z0-9]+)|^\s+make ([a-z0-9]+)", text(document), re.M
+                r"`make ([a-z0-9-]+)|^\s+make ([a-z0-9-]+)", text(document), re.M
             ):
                 if not set(target) & targets:
                     missing.append(f"{document}: make {''.join(target)}")

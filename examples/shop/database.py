@@ -60,6 +60,11 @@ def is_created(connection: Connection[Any]) -> bool:
     return bool(found and found[0])
 
 
+def is_filled(connection: Connection[Any]) -> bool:
+    """Whether there is a product to sell."""
+    return bool(connection.execute(LOAD["product_ids"]).fetchone())
+
+
 def broken(connection: Connection[Any]) -> list[Broken]:
     """The rows that break an invariant: none in any state between two transactions."""
     with connection.transaction():

@@ -252,8 +252,10 @@ def main(
     try:
         with psycopg.connect(dsn, autocommit=True) as connection:
             if not database.is_created(connection):
-                typer.echo("Creating and filling the shop.", err=True)
+                typer.echo("Creating the shop.", err=True)
                 database.create(connection)
+            if not database.is_filled(connection):
+                typer.echo("Filling the shop.", err=True)
                 database.fill(connection, seed=seed)
     except psycopg.OperationalError as error:
         typer.echo(f"The shop's database cannot be reached: {error}", err=True)

@@ -1,4 +1,4 @@
-"""`tailrace stack`: the embedded stack alone."""
+"""`tailrace stack`: the servers alone, embedded or in containers."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import typer
 from tailrace.exits import UNHEALTHY, USAGE, Problem
 
 if TYPE_CHECKING:
-    from devstack import Stack
+    from devstack import AnyStack, PartFailed
     from tailrace.progress import Listener
 
 app = typer.Typer(
-    help="The embedded stack: Kafka, Connect, Postgres, Valkey on loopback.", no_args_is_help=True
+    help="Kafka, Connect, Postgres and Redis on loopback, for development.", no_args_is_help=True
 )
 
 Folder = Annotated[
@@ -36,9 +36,15 @@ def up(
         bool | None,
         typer.Option("--exactly-once/--at-least-once", help="Connect's mode for its connectors."),
     ] = None,
+    containers: Annotated[
+        bool, typer.Option("--containers", help="As containers of Docker; the folder remembers it.")
+    ] = False,
 ) -> None:
-    """Start what does not run yet. The first time downloads 60 MB of jars."""
-    with _opened(folder, profile, exactly_once) as (stack, listener):
+    """Start what does not run yet. The first time downloads 60 MB of jars, or the images."""
+    if containers and (profile or exactly_once is not None):
+        why = "--profile and --exactly-once are of the embedded stack: leave out --containers."
+        raise Problem("TR-STK-005", why, exit_code=USAGE)
+    with _opened(folder, profile, exactly_once, containers=containers) as (stack, listener):
         endpoints = stack.up(listener)
     typer.echo(f"kafka            {endpoints.kafka}")
     typer.echo(f"connect          {endpoints.connect}")
@@ -101,22 +107,35 @@ def without_password(url: str) -> str:
 
 @contextmanager
 def _opened(
-    folder: Path, profile: Profile | None = None, exactly_once: bool | None = None
-) -> Iterator[tuple[Stack, Listener]]:
+    folder: Path,
+    profile: Profile | None = None,
+    exactly_once: bool | None = None,
+    *,
+    containers: bool = False,
+) -> Iterator[tuple[AnyStack, Listener]]:
     """The stack of the folder and who listens to it; its failures as problems to mend."""
     try:
-        from devstack import PartFailed, Stack
-    except ModuleNotFoundError as error:
-        why = f"The embedded stack needs the package {error.name}: install tailrace[devstack]."
-        raise Problem("TR-STK-001", why) from error
-    from tailrace.progress import shown
+        from devstack import PartFailed, Stack, open_stack
+        from tailrace.progress import shown
 
+        with shown() as listener, _problems_of(PartFailed):
+            if profile or exactly_once is not None:
+                yield Stack(folder, profile=profile, exactly_once=exactly_once), listener
+            else:
+                yield open_stack(folder, "containers" if containers else None), listener
+    except ModuleNotFoundError as error:
+        extra = "containers" if error.name in ("docker", "testcontainers") else "devstack"
+        why = f"The stack needs the package {error.name}: install tailrace[{extra}]."
+        raise Problem("TR-STK-001", why) from error
+    except OSError as error:
+        raise Problem("TR-STK-004", f"The folder {folder} cannot be used: {error}.") from error
+
+
+@contextmanager
+def _problems_of(part_failed: type[PartFailed]) -> Iterator[None]:
     try:
-        with shown() as listener:
-            yield Stack(folder, profile=profile, exactly_once=exactly_once), listener
-    except PartFailed as failed:
+        yield
+    except part_failed as failed:
         if failed.log_tail:
             typer.echo(failed.log_tail, err=True)
         raise Problem("TR-STK-002", f"{failed.part} {failed.why}") from failed
-    except OSError as error:
-        raise Problem("TR-STK-004", f"The folder {folder} cannot be used: {error}.") from error

@@ -82,7 +82,8 @@ def _telling(listener: "Listener") -> Callable[[str, int, int], None]:
     began: dict[str, float] = {}
 
     def progress(table: str, done: int, expected: int) -> None:
-        seconds = time.monotonic() - began.setdefault(table, time.monotonic())
+        began_s = began.setdefault(table, time.monotonic())
+        seconds = time.monotonic() - began_s
         rate = done / seconds if seconds else 0.0
         left = f", {(expected - done) / rate:.0f} s left" if rate else ""
         listener(table, f"compared {done:,} of {expected:,} rows, {rate:,.0f} rows/s{left}")

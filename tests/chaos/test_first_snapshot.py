@@ -18,8 +18,8 @@ from connectors.catalogue import last_beat_ms
 from connectors.lifecycle import wait_running
 from connectors.register import apply, make_plan
 from connectors.spec import ConnectorSpec
-from devstack import Endpoints, Stack
-from tests.pipeline import eventually
+from devstack import AnyStack, Endpoints
+from tailrace.harness.waits import eventually
 from tests.sourcedb import Source, source_database
 
 ROWS = 20_000
@@ -27,7 +27,7 @@ LAST = -1
 
 
 @pytest.fixture
-def source(stack: Stack) -> Iterator[Source]:
+def source(stack: AnyStack) -> Iterator[Source]:
     with source_database(Endpoints.load(stack.folder)) as source:
         fill = "INSERT INTO orders SELECT i, 'old' FROM generate_series(1, %s) AS i"
         source.db.execute(fill, [ROWS])
@@ -86,7 +86,7 @@ def mirrored(source: Source, spec: ConnectorSpec) -> tuple[dict[int, str], int]:
     return rows, copied
 
 
-def test_a_kill_inside_the_first_snapshot(stack: Stack, source: Source) -> None:
+def test_a_kill_inside_the_first_snapshot(stack: AnyStack, source: Source) -> None:
     slow = {"max.batch.size": "256", "max.queue.size": "512", "snapshot.fetch.size": "100"}
     spec = source.spec(settings=slow)
     writer = Writer(source.dsn)

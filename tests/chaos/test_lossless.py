@@ -23,8 +23,8 @@ from connectors.lifecycle import await_state, wait_running
 from connectors.register import apply, make_plan
 from connectors.spec import ConnectorSpec
 from devstack import Endpoints, Stack
+from tailrace.harness.waits import eventually
 from tests.chaos.workload import TABLES, Identity, Writers, committed, create_tables, witness
-from tests.pipeline import eventually
 from tests.sourcedb import Source, source_database
 
 LONG = os.environ.get("TAILRACE_CHAOS") == "long"

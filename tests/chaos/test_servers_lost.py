@@ -5,28 +5,27 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from devstack import Stack
+from devstack import AnyStack
 from examples.shop import database
 from examples.shop.load import Load
-from tests.chaos.test_worker_kills import LONG, assert_each_effect_once, watch_effects
-from tests.pipeline import Pipe, eventually
+from tailrace.harness.cdc import Cdc
+from tailrace.harness.waits import eventually
+from tests.chaos.test_worker_kills import LONG
 
-PARTS = ["connect", "redis", "postgres-target"]
+PARTS = ["connect", "redis", "postgres-target", "kafka"]
 if LONG:
-    PARTS += ["kafka", "postgres-source"]
+    PARTS += ["postgres-source"]
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_a_server_is_killed_under_load(stack: Stack, pipe: Callable[..., Pipe], part: str) -> None:
-    shop = pipe("SELECT 1", database.TABLES)
+def test_a_server_is_killed_under_load(stack: AnyStack, cdc: Callable[..., Cdc], part: str) -> None:
+    shop = cdc("SELECT 1", database.TABLES)
     with psycopg.connect(shop.source_dsn) as source:
         database.create(source)
         database.fill(source, customers=100, products=20)
-    shop.make_tables()
-    watch_effects(shop)
     shop.register()
     worker = shop.start()
-    shop.wait_equal()
+    shop.wait_converged()
     server = stack.part(part)
     with Load(shop.source_dsn, rate=40) as load:
         load.wait(2)
@@ -34,11 +33,12 @@ def test_a_server_is_killed_under_load(stack: Stack, pipe: Callable[..., Pipe], 
         load.wait(2)
         server.start()
         load.wait(2)
-    shop.wait_equal(180)
-    assert_each_effect_once(shop)
+    shop.wait_converged(180)
+    assert shop.assert_exactly_once_effect()
+    assert shop.assert_order_per_key()
     assert "Traceback" not in worker.text()
     assert worker.stop() == 0, worker.text()
 
 
-def test_every_server_answers_again(stack: Stack) -> None:
+def test_every_server_answers_again(stack: AnyStack) -> None:
     eventually(lambda: all(part.answers for part in stack.status()))

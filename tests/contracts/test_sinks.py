@@ -7,7 +7,7 @@ import pytest
 from consumer.ports import Sink
 from sinks.memory import MemorySink, Store
 from sinks.postgres import PostgresSink, create_schema
-from tests.conftest import Databases
+from tailrace.harness.databases import Databases
 from tests.contracts.sink_contract import Opened, SinkContract
 
 

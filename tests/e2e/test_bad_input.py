@@ -8,32 +8,25 @@ import pytest
 import yaml
 
 from devstack.process import free_ports
-from tests.pipeline import Pipe, Running, eventually
-from tests.topics import produce, records
+from tailrace.harness.cdc import Cdc
+from tailrace.harness.running import Running
+from tailrace.harness.topics import produce
+from tailrace.harness.waits import eventually
 
 DDL = "CREATE TABLE t (id int PRIMARY KEY, note text); INSERT INTO t VALUES (1, 'first')"
 
 
 @pytest.fixture
-def live(pipe: Callable[..., Pipe]) -> Pipe:
-    made = pipe(DDL, ["public.t"])
+def live(cdc: Callable[..., Cdc]) -> Cdc:
+    made = cdc(DDL, ["public.t"])
     made.register()
     made.start()
-    made.wait_equal()
+    made.wait_converged()
     return made
 
 
 def said(worker: Running, sentence: str) -> None:
     eventually(lambda: sentence in worker.text(), 60, f"{sentence!r} in {worker.text()[-1500:]}")
-
-
-def letters(pipe: Pipe) -> list[dict[str, Any]]:
-    topic = f"{pipe.name}.dead-letters.{pipe.SINK}"
-    return [
-        {name.removeprefix("tailrace."): text.decode() for name, text in record.headers}
-        | {"value": record.value}
-        for record in records(pipe, topic)
-    ]
 
 
 def event(**changes: Any) -> bytes:
@@ -56,53 +49,52 @@ def event(**changes: Any) -> bytes:
     ids=["malformed", "truncated", "envelope", "unknown table", "keyless", "wrong type", "no row"],
 )
 def test_a_poison_record_is_parked_and_the_next_flows(
-    live: Pipe, key: bytes | None, value: bytes, reason: str
+    live: Cdc, key: bytes | None, value: bytes, reason: str
 ) -> None:
-    produce(live, f"{live.name}.public.t", [(0, key, value)])
+    produce(live.brokers, live.topic("public.t"), [(0, key, value)])
     live.sql("INSERT INTO t VALUES (2, 'after the poison')")
-    live.wait_equal()
-    parked = letters(live)
-    assert len(parked) == 1
-    assert reason in parked[0]["reason"]
-    assert parked[0]["value"] == value
-    assert parked[0]["offset"] == "1"
+    live.wait_converged()
+    (parked,) = live.parked()
+    assert reason in parked.reason
+    assert (parked.key, parked.value) == (key, value)
+    assert (parked.topic, parked.offset) == (live.topic("public.t"), 1)
     said(live.running[0], "parked")
 
 
-def test_what_a_constraint_refuses_is_parked(live: Pipe) -> None:
-    live.target_sql("ALTER TABLE public.t ADD CONSTRAINT polite CHECK (note <> 'rude')")
+def test_what_a_constraint_refuses_is_parked(live: Cdc) -> None:
+    live.sink.sql("ALTER TABLE public.t ADD CONSTRAINT polite CHECK (note <> 'rude')")
     live.sql("INSERT INTO t VALUES (2, 'rude'), (3, 'kind')")
-    eventually(lambda: live.rows("SELECT 1 FROM t WHERE id = 3"))
-    assert "constraint polite" in letters(live)[0]["reason"]
+    eventually(lambda: live.sink.query("SELECT 1 FROM t WHERE id = 3"))
+    assert "constraint polite" in live.parked()[0].reason
 
 
-def test_a_column_that_the_target_lacks_waits_for_the_plan(live: Pipe) -> None:
+def test_a_column_that_the_target_lacks_waits_for_the_plan(live: Cdc) -> None:
     live.sql("ALTER TABLE t ADD COLUMN more int")
     live.sql("INSERT INTO t VALUES (2, 'with more', 7)")
     said(live.running[0], "has no column more: run `tailrace schema apply`")
     live.make_tables()
-    live.wait_equal()
-    assert live.rows("SELECT more FROM t WHERE id = 2") == [(7,)]
+    live.wait_converged()
+    assert live.sink.query("SELECT more FROM t WHERE id = 2") == [(7,)]
 
 
-def test_a_table_that_the_target_lacks_waits(live: Pipe) -> None:
-    live.target_sql("ALTER TABLE public.t RENAME TO hidden")
+def test_a_table_that_the_target_lacks_waits(live: Cdc) -> None:
+    live.sink.sql("ALTER TABLE public.t RENAME TO hidden")
     live.running[0].stop()
     worker = live.start()
     live.sql("INSERT INTO t VALUES (2, 'x')")
     said(worker, "no table public.t: run `tailrace schema apply`")
-    live.target_sql("ALTER TABLE public.hidden RENAME TO t")
-    live.wait_equal()
+    live.sink.sql("ALTER TABLE public.hidden RENAME TO t")
+    live.wait_converged()
 
 
-def test_a_value_of_20_mb(live: Pipe) -> None:
+def test_a_value_of_20_mb(live: Cdc) -> None:
     live.sql("INSERT INTO t VALUES (2, repeat('0123456789', 2000000))")
     live.sql("INSERT INTO t VALUES (3, 'after it')")
-    live.wait_equal(120)
+    live.wait_converged(120)
 
 
 @pytest.mark.parametrize("server", ["kafka", "redis", "target"])
-def test_a_server_that_is_absent_at_start_is_named(live: Pipe, server: str) -> None:
+def test_a_server_that_is_absent_at_start_is_named(live: Cdc, server: str) -> None:
     nowhere = f"127.0.0.1:{free_ports(1)[0]}"
     config = yaml.safe_load(live.file.read_text())
     expected = {
@@ -123,13 +115,13 @@ def test_a_server_that_is_absent_at_start_is_named(live: Pipe, server: str) -> N
     said(worker, expected[server])
     assert "Traceback" not in worker.text()
     if server == "redis":
-        live.wait_equal()
+        live.wait_converged()
     if server == "kafka":
         assert worker.process.wait(60) == 75
 
 
 @pytest.mark.parametrize("server", ["redis", "target"])
-def test_wrong_credentials_are_named(live: Pipe, server: str) -> None:
+def test_wrong_credentials_are_named(live: Cdc, server: str) -> None:
     config = yaml.safe_load(live.file.read_text())
     user, _, rest = live.target_dsn.rpartition("@")
     redis_user, _, redis_rest = config["redis"]["url"].rpartition("@")
@@ -146,4 +138,4 @@ def test_wrong_credentials_are_named(live: Pipe, server: str) -> None:
     assert "wrong" not in worker.text()
     assert "Traceback" not in worker.text()
     if server == "redis":
-        live.wait_equal()
+        live.wait_converged()

@@ -12,14 +12,16 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.pipeline import Pipe, Running, eventually
+from tailrace.harness.cdc import Cdc
+from tailrace.harness.running import Running
+from tailrace.harness.waits import eventually
 
 DDL = "CREATE TABLE t (id int PRIMARY KEY, note text); INSERT INTO t VALUES (1, 'first')"
 
 
 @pytest.fixture
-def live(pipe: Callable[..., Pipe]) -> Pipe:
-    made = pipe(DDL, ["public.t"])
+def live(cdc: Callable[..., Cdc]) -> Cdc:
+    made = cdc(DDL, ["public.t"])
     made.register()
     return made
 
@@ -47,62 +49,62 @@ class Daemon:
 
 
 @pytest.fixture
-def daemon(live: Pipe) -> Daemon:
+def daemon(live: Cdc) -> Daemon:
     daemon = Daemon(live.start_daemon())
     eventually(daemon.is_ready, what=daemon.running.text())
     return daemon
 
 
-def test_a_worker_that_dies_comes_back(live: Pipe, daemon: Daemon) -> None:
-    live.wait_equal()
+def test_a_worker_that_dies_comes_back(live: Cdc, daemon: Daemon) -> None:
+    live.wait_converged()
     before = daemon.status()["pid"]
     os.kill(before, signal.SIGKILL)
     eventually(lambda: daemon.status()["pid"] not in (0, before))
     live.sql("INSERT INTO t VALUES (2, 'after the kill')")
-    live.wait_equal()
+    live.wait_converged()
     eventually(daemon.is_ready)
     assert daemon.running.stop() == 0
     assert "worker ended" in daemon.running.text()
 
 
-def test_health_and_metrics(live: Pipe, daemon: Daemon) -> None:
-    live.wait_equal()
+def test_health_and_metrics(live: Cdc, daemon: Daemon) -> None:
+    live.wait_converged()
     eventually(lambda: daemon.status()["received"] == 1)
     assert daemon.get("/livez") == (200, "ok\n")
     assert daemon.get("/nowhere")[0] == 404
     text = daemon.get("/metrics")[1]
     assert 'tailrace_records_ended_total{as="written",sink="mirror",worker="0"} 1.0' in text
-    live.target_sql("ALTER TABLE public.t RENAME TO hidden")
+    live.sink.sql("ALTER TABLE public.t RENAME TO hidden")
     live.sql("ALTER TABLE t ADD COLUMN more int; UPDATE t SET more = 1")
     eventually(lambda: "waits: " in daemon.get("/readyz")[1])
     code, why = daemon.get("/readyz")
     assert code == 503
     assert "tailrace schema apply" in why
     assert daemon.get("/livez")[0] == 200  # a sink that cannot take it does not make it dead
-    live.target_sql("ALTER TABLE public.hidden RENAME TO t")
+    live.sink.sql("ALTER TABLE public.hidden RENAME TO t")
     live.make_tables()
     eventually(daemon.is_ready)
-    live.wait_equal()
+    live.wait_converged()
 
 
-def test_a_stop_drains_and_leaves_nothing(live: Pipe, daemon: Daemon) -> None:
+def test_a_stop_drains_and_leaves_nothing(live: Cdc, daemon: Daemon) -> None:
     live.sql("INSERT INTO t SELECT i, 'x' FROM generate_series(2, 5000) i")
     worker = psutil.Process(daemon.status()["pid"])
     assert daemon.running.stop() == 0, daemon.running.text()
     assert not worker.is_running()
     assert "drained" in daemon.running.text()
     again = live.start_daemon()
-    live.wait_equal()
+    live.wait_converged()
     assert again.stop() == 0
 
 
-def test_workers_do_not_outlive_a_killed_daemon(live: Pipe, daemon: Daemon) -> None:
+def test_workers_do_not_outlive_a_killed_daemon(live: Cdc, daemon: Daemon) -> None:
     worker = psutil.Process(daemon.status()["pid"])
     daemon.running.kill()
     eventually(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
 
 
-def test_a_second_signal_does_not_wait(live: Pipe, daemon: Daemon) -> None:
+def test_a_second_signal_does_not_wait(live: Cdc, daemon: Daemon) -> None:
     worker = psutil.Process(daemon.status()["pid"])
     worker.suspend()  # so that it cannot drain
     process = daemon.running.process

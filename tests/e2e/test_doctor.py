@@ -21,10 +21,11 @@ from connectors import operate
 from connectors.lifecycle import await_state, states
 from connectors.render import render
 from connectors.rest import Connect
-from devstack import Stack
+from devstack import AnyStack
 from devstack.process import free_ports
 from devstack.valkey import Valkey
-from tests.pipeline import Pipe, eventually
+from tailrace.harness.cdc import Cdc
+from tailrace.harness.waits import eventually
 
 DDL = """
 CREATE TABLE orders (id int PRIMARY KEY, note text);
@@ -49,19 +50,19 @@ class Seen:
 
 
 @pytest.fixture
-def shop(pipe: Callable[..., Pipe]) -> Pipe:
-    shop = pipe(DDL, ["public.orders", "public.empty"])
+def shop(cdc: Callable[..., Cdc]) -> Cdc:
+    shop = cdc(DDL, ["public.orders", "public.empty"], watch_effects=False)
     shop.register()
     return shop
 
 
-def seen(shop: Pipe, **environment: str) -> Seen:
+def seen(shop: Cdc, **environment: str) -> Seen:
     done = shop.command("doctor", "--json", **environment)
     assert "Traceback" not in done.stderr, done.stderr
     return Seen(done.returncode, json.loads(done.stdout)["checks"])
 
 
-def follow(shop: Pipe, line: dict[str, Any]) -> None:
+def follow(shop: Cdc, line: dict[str, Any]) -> None:
     """Do what a fix says, word for word."""
     program, *words = shlex.split(line["fix"])
     assert (program, words[-1]) == ("tailrace", str(shop.file))
@@ -69,9 +70,9 @@ def follow(shop: Pipe, line: dict[str, Any]) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_pipeline_in_order_is_ok_in_every_check(shop: Pipe) -> None:
+def test_a_pipeline_in_order_is_ok_in_every_check(shop: Cdc) -> None:
     shop.start()
-    shop.wait_equal()
+    shop.wait_converged()
     eventually(lambda: not seen(shop).amiss(), 60, "nothing amiss")
     text = shop.command("doctor")
     assert text.returncode == 0
@@ -79,8 +80,8 @@ def test_a_pipeline_in_order_is_ok_in_every_check(shop: Pipe) -> None:
     assert "nothing was sent yet of" in text.stdout
 
 
-def test_before_anything_was_set_up_each_step_is_named(pipe: Callable[..., Pipe]) -> None:
-    shop = pipe(DDL, ["public.orders"])
+def test_before_anything_was_set_up_each_step_is_named(cdc: Callable[..., Cdc]) -> None:
+    shop = cdc(DDL, ["public.orders"], watch_effects=False)
     found = seen(shop)
     assert found.code == 3
     failed = {(group, check) for group, check, state in found.amiss() if state == "failed"}
@@ -96,7 +97,7 @@ def test_before_anything_was_set_up_each_step_is_named(pipe: Callable[..., Pipe]
     eventually(lambda: seen(shop).code == 0, 60, "nothing failed")
 
 
-def test_a_dropped_slot(shop: Pipe) -> None:
+def test_a_dropped_slot(shop: Cdc) -> None:
     with shop.at() as at:
         eventually(lambda: operate.status(shop.spec, at).position, 60, "a stored position")
         at.connect.stop(shop.name)
@@ -120,7 +121,7 @@ def _drop_slot(source: Any, name: str) -> bool:
     return bool(dropped.fetchall())
 
 
-def test_a_paused_connector_and_the_fix_that_is_told(shop: Pipe) -> None:
+def test_a_paused_connector_and_the_fix_that_is_told(shop: Cdc) -> None:
     with shop.at() as at:
         operate.pause(shop.spec, at)
     found = seen(shop)
@@ -131,7 +132,7 @@ def test_a_paused_connector_and_the_fix_that_is_told(shop: Pipe) -> None:
     assert seen(shop).of("connect", "tasks")["state"] == "ok"
 
 
-def test_a_task_that_failed(shop: Pipe) -> None:
+def test_a_task_that_failed(shop: Cdc) -> None:
     with Connect(shop.spec.connect_url) as connect:
         connect.put(shop.name, render(shop.spec) | {"publication.name": "nobody_made_it"})
         eventually(lambda: "FAILED" in str(states(connect, shop.name)), 60, "a failed task")
@@ -146,7 +147,7 @@ def test_a_task_that_failed(shop: Pipe) -> None:
     eventually(lambda: seen(shop).code == 0, 60, "nothing failed")
 
 
-def test_settings_and_placeholder_that_are_not_the_file_s(shop: Pipe) -> None:
+def test_settings_and_placeholder_that_are_not_the_file_s(shop: Cdc) -> None:
     with Connect(shop.spec.connect_url) as connect:
         connect.put(shop.name, render(shop.spec) | {"poll.interval.ms": "500"})
     found = seen(shop, TAILRACE__SOURCE__PLACEHOLDER="unchanged-of-somebody-else")
@@ -160,8 +161,8 @@ def test_settings_and_placeholder_that_are_not_the_file_s(shop: Pipe) -> None:
     assert shop.spec.placeholder not in str(found.lines)
 
 
-def test_a_target_with_things_missing_and_things_in_the_way(shop: Pipe) -> None:
-    with shop.target() as target:
+def test_a_target_with_things_missing_and_things_in_the_way(shop: Cdc) -> None:
+    with shop.sink.connect() as target:
         target.execute("ALTER TABLE orders DROP COLUMN note, DROP COLUMN _cdc_lsn")
         target.execute("ALTER TABLE orders ADD COLUMN owner text NOT NULL")
         target.execute("ALTER TABLE empty ADD FOREIGN KEY (id) REFERENCES orders")
@@ -175,7 +176,7 @@ def test_a_target_with_things_missing_and_things_in_the_way(shop: Pipe) -> None:
     assert "public.orders.owner" in found.of("sink mirror", "extra columns")["sentence"]
     obstacles = [line for line in found.lines if line["check"] == "obstacles"]
     assert [line["state"] for line in obstacles] == ["failed", "failed"]
-    with shop.target() as target:
+    with shop.sink.connect() as target:
         for line in obstacles:
             target.execute(line["fix"].encode())
         target.execute("ALTER TABLE orders DROP COLUMN owner")
@@ -183,14 +184,14 @@ def test_a_target_with_things_missing_and_things_in_the_way(shop: Pipe) -> None:
     assert not [line for line in seen(shop).lines if line["state"] == "failed"]
 
 
-def test_roles_that_may_only_look(shop: Pipe) -> None:
+def test_roles_that_may_only_look(shop: Cdc) -> None:
     """Nothing is asked that only a superuser may know, and what is hidden is unknown, not well."""
     role = f"looker_{shop.name}"
     dsns = {
         "TAILRACE__SINKS__MIRROR__DSN": shop.target_dsn,
         "TAILRACE__SOURCE__DSN": shop.source_dsn,
     }
-    with shop.target() as target, shop.at() as at:
+    with shop.sink.connect() as target, shop.at() as at:
         for server in (target, at.source):
             create = sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'x'").format(sql.Identifier(role))
             server.execute(create)
@@ -208,13 +209,13 @@ def test_roles_that_may_only_look(shop: Pipe) -> None:
     assert found.of("sink mirror", "offsets")["state"] == "unknown"
 
 
-def test_retention_that_overtook_the_sink(shop: Pipe) -> None:
+def test_retention_that_overtook_the_sink(shop: Cdc) -> None:
     topic = f"{shop.name}.public.orders"
     shop.start().stop()
     admin = kafka.KafkaAdminClient(bootstrap_servers=shop.pipeline.kafka.bootstrap)
     try:
         eventually(lambda: topic in admin.list_topics(), 60, "the topic")
-        with shop.target() as target:
+        with shop.sink.connect() as target:
             target.execute(
                 "INSERT INTO tailrace.offsets (sink, topic, partition) VALUES (%s, %s, 0)"
                 " ON CONFLICT (sink, topic, partition) DO UPDATE SET next_offset = 0",
@@ -228,7 +229,7 @@ def test_retention_that_overtook_the_sink(shop: Pipe) -> None:
     assert "deleted 20 record(s)" in offsets["sentence"]
 
 
-def test_a_redis_that_drops_keys(shop: Pipe, tmp_path: Path) -> None:
+def test_a_redis_that_drops_keys(shop: Cdc, tmp_path: Path) -> None:
     (port,) = free_ports(1)
     url = f"redis://:hush@127.0.0.1:{port}/0"
     valkey = Valkey(tmp_path, url)
@@ -250,7 +251,7 @@ def test_a_redis_that_drops_keys(shop: Pipe, tmp_path: Path) -> None:
         valkey.stop()
 
 
-def test_a_stopped_connect_leaves_its_checks_unknown(shop: Pipe, stack: Stack) -> None:
+def test_a_stopped_connect_leaves_its_checks_unknown(shop: Cdc, stack: AnyStack) -> None:
     worker = stack.part("connect")
     worker.stop()
     try:
@@ -273,7 +274,7 @@ def silent_server() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def test_servers_that_say_nothing_are_not_waited_for(shop: Pipe) -> None:
+def test_servers_that_say_nothing_are_not_waited_for(shop: Cdc) -> None:
     with silent_server() as port:
         began_s = time.monotonic()
         found = seen(

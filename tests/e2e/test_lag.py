@@ -12,7 +12,8 @@ from connectors import operate
 from consumer.event import TopicPartition
 from devstack.process import free_ports
 from tailrace import lag_sources
-from tests.pipeline import Pipe, eventually
+from tailrace.harness.cdc import Cdc
+from tailrace.harness.waits import eventually
 
 TABLES = ["public.orders", "public.empty"]
 DDL = """
@@ -23,23 +24,23 @@ INSERT INTO orders SELECT i, 'old' FROM generate_series(1, 50) AS i;
 
 
 @pytest.fixture
-def shop(pipe: Callable[..., Pipe]) -> Pipe:
-    shop = pipe(DDL, TABLES, partitions=2)
+def shop(cdc: Callable[..., Cdc]) -> Cdc:
+    shop = cdc(DDL, TABLES, partitions=2)
     shop.register()
     return shop
 
 
-def looked(shop: Pipe, *words: str, **environment: str) -> tuple[int, dict[str, Any]]:
+def looked(shop: Cdc, *words: str, **environment: str) -> tuple[int, dict[str, Any]]:
     done = shop.command("lag", "--json", *words, **environment)
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, json.loads(done.stdout)
 
 
 def test_nothing_behind_is_zero_and_a_table_without_a_topic_is_said_to_have_none(
-    shop: Pipe,
+    shop: Cdc,
 ) -> None:
     shop.start()
-    shop.wait_equal()
+    shop.wait_converged()
     eventually(lambda: looked(shop, "--max", "5m")[0] == 0, 60, "exit code 0")
     text = shop.command("lag")
     assert text.returncode == 0
@@ -50,9 +51,9 @@ def test_nothing_behind_is_zero_and_a_table_without_a_topic_is_said_to_have_none
     assert "?" not in text.stdout
 
 
-def test_a_stopped_worker_falls_behind(shop: Pipe) -> None:
+def test_a_stopped_worker_falls_behind(shop: Cdc) -> None:
     worker = shop.start()
-    shop.wait_equal()
+    shop.wait_converged()
     worker.stop()
     shop.sql("INSERT INTO orders SELECT i, 'new' FROM generate_series(51, 90) AS i")
 
@@ -65,16 +66,16 @@ def test_a_stopped_worker_falls_behind(shop: Pipe) -> None:
     assert code == 3
     assert f"Sink {shop.SINK} is" in found["late"][0]
     worker = shop.start()
-    shop.wait_equal()
+    shop.wait_converged()
     eventually(lambda: looked(shop, "--max", "30s")[0] == 0, 60, "caught up")
 
 
-def late(shop: Pipe, limit: str) -> tuple[int, dict[str, Any]] | None:
+def late(shop: Cdc, limit: str) -> tuple[int, dict[str, Any]] | None:
     code, found = looked(shop, "--max", limit)
     return (code, found) if found["late"] else None
 
 
-def test_a_snapshot_that_waits_has_a_count_but_no_age(shop: Pipe) -> None:
+def test_a_snapshot_that_waits_has_a_count_but_no_age(shop: Cdc) -> None:
     _, found = looked(shop, "--max", "1ms")
     rows = [row for row in found["sinks"] if row["partition"] is not None]
     assert sum(row["behind_records"] for row in rows) == 50
@@ -83,7 +84,7 @@ def test_a_snapshot_that_waits_has_a_count_but_no_age(shop: Pipe) -> None:
     assert "snapshot" in shop.command("lag").stdout
 
 
-def test_a_paused_connector_shows_as_an_overdue_heartbeat(shop: Pipe) -> None:
+def test_a_paused_connector_shows_as_an_overdue_heartbeat(shop: Cdc) -> None:
     shop.start()
     eventually(lambda: looked(shop)[0] == 0, 60, "all known")
     with shop.at() as at:
@@ -102,7 +103,7 @@ def test_a_paused_connector_shows_as_an_overdue_heartbeat(shop: Pipe) -> None:
     ],
 )
 def test_an_absent_server_is_named_and_nothing_is_zero(
-    shop: Pipe, variable: str, value: str, server: str
+    shop: Cdc, variable: str, value: str, server: str
 ) -> None:
     (nobody,) = free_ports(1)
     done = shop.command("lag", **{variable: value.format(port=nobody)})
@@ -113,15 +114,15 @@ def test_an_absent_server_is_named_and_nothing_is_zero(
     assert server in reason
 
 
-def test_the_target_without_our_tables(shop: Pipe) -> None:
-    with shop.target() as target:
+def test_the_target_without_our_tables(shop: Cdc) -> None:
+    with shop.sink.connect() as target:
         target.execute("DROP SCHEMA tailrace CASCADE")
     code, found = looked(shop)
     assert code == 3
     assert any("tailrace schema apply" in reason for reason in found["unknown"])
 
 
-def test_the_marker_of_a_transaction_is_no_record(shop: Pipe) -> None:
+def test_the_marker_of_a_transaction_is_no_record(shop: Cdc) -> None:
     """Kafka's end offset counts it, but there is nothing to apply."""
     topic = f"{shop.name}.marked"
     brokers = shop.pipeline.kafka

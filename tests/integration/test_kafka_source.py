@@ -4,15 +4,16 @@ import secrets
 from collections.abc import Callable, Iterator
 
 import kafka
+import kafka.errors
 import pytest
 from kafka.admin import NewTopic
 
 import consumer.kafka
-from consumer.errors import LogLost, Rebalanced
+from consumer.errors import Busy, LogLost, Rebalanced, Refused
 from consumer.event import START, Mark, Record, Span
 from consumer.kafka import KafkaSource, Limits
 from devstack import Endpoints
-from tests.pipeline import eventually
+from tailrace.harness.waits import eventually
 
 Source = Callable[..., KafkaSource]
 
@@ -124,3 +125,29 @@ def test_the_log_of_a_partition_is_known(source: Source) -> None:
     at = read(opened, 0, 100)[0].at
     log = opened.start({at: Mark(0, START, 0, 0)})[at].log
     assert len(log) == 36
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (kafka.errors.KafkaConnectionError("refused"), Busy),
+        (kafka.errors.CoordinatorNotAvailableError(), Busy),
+        (kafka.errors.GroupAuthorizationFailedError(), Refused),
+    ],
+)
+def test_what_kafka_answers_decides(
+    source: Source,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    expected: type[Exception],
+) -> None:
+    opened = source()
+
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(opened, "_join", fail)
+    with pytest.raises(expected):
+        opened.poll()
+    if expected is Busy:
+        opened.hold(0.01)  # waits, and leaves the sentence to `poll`

@@ -13,8 +13,8 @@ import pytest
 from consumer.errors import Busy, Refused, Rejected
 from consumer.event import Batch
 from sinks.postgres import PostgresSink, create_schema
+from tailrace.harness.databases import Databases
 from tests.builders import P0, TABLE, Log, key, value
-from tests.conftest import Databases
 
 GUARDS = (
     "_cdc_gen int NOT NULL DEFAULT 0, _cdc_commit bigint NOT NULL DEFAULT -1,"

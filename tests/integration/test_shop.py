@@ -14,7 +14,7 @@ from devstack import Endpoints
 from examples.shop import database
 from examples.shop.load import Load
 from examples.shop.transactions import KINDS
-from tests.conftest import Databases
+from tailrace.harness.databases import Databases
 
 Connection = psycopg.Connection[Any]
 

@@ -14,8 +14,8 @@ from examples.shop import database
 from tailrace import digests
 from tailrace.cli import app
 from tailrace.exits import Problem
+from tailrace.harness.databases import Databases
 from tailrace.verify import Difference, TableResult, verify
-from tests.conftest import Databases
 
 Connection = psycopg.Connection[Any]
 

@@ -7,12 +7,13 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.pipeline import Pipe, eventually
+from tailrace.harness.cdc import Cdc
+from tailrace.harness.waits import eventually
 
 TABLES = "CREATE TABLE orders (id int PRIMARY KEY, note text)"
 
 
-def run(pipe: Pipe, *words: str) -> subprocess.CompletedProcess[str]:
+def run(pipe: Cdc, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "tailrace", "connector", *words, "-c", str(pipe.file)],
         capture_output=True,
@@ -22,11 +23,11 @@ def run(pipe: Pipe, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def orders(pipe: Callable[..., Pipe]) -> Pipe:
-    return pipe(TABLES, ["public.orders"])
+def orders(cdc: Callable[..., Cdc]) -> Cdc:
+    return cdc(TABLES, ["public.orders"])
 
 
-def test_a_connector_s_life(orders: Pipe) -> None:
+def test_a_connector_s_life(orders: Cdc) -> None:
     planned = run(orders, "plan", "--exit-code")
     assert planned.returncode == 4
     assert "CREATE PUBLICATION" in planned.stdout
@@ -54,7 +55,7 @@ def test_a_connector_s_life(orders: Pipe) -> None:
     assert run(orders, "status").returncode == 1
 
 
-def test_a_plan_as_json_shows_no_secret(orders: Pipe) -> None:
+def test_a_plan_as_json_shows_no_secret(orders: Cdc) -> None:
     found = run(orders, "plan", "--json")
     plan = json.loads(found.stdout)
     assert plan["findings"] == []
@@ -62,8 +63,8 @@ def test_a_plan_as_json_shows_no_secret(orders: Pipe) -> None:
     assert orders.pipeline.source.placeholder not in found.stdout + found.stderr
 
 
-def test_taking_a_table_out_asks_first(pipe: Callable[..., Pipe]) -> None:
-    two = pipe(
+def test_taking_a_table_out_asks_first(cdc: Callable[..., Cdc]) -> None:
+    two = cdc(
         f"{TABLES}; CREATE TABLE items (id int PRIMARY KEY)", ["public.orders", "public.items"]
     )
     assert run(two, "apply").returncode == 0
@@ -75,8 +76,8 @@ def test_taking_a_table_out_asks_first(pipe: Callable[..., Pipe]) -> None:
     assert run(two, "plan", "--exit-code").returncode == 0
 
 
-def test_what_speaks_against_it_is_told_and_ends_with_1(pipe: Callable[..., Pipe]) -> None:
-    keyless = pipe("CREATE TABLE orders (id int)", ["public.orders"])
+def test_what_speaks_against_it_is_told_and_ends_with_1(cdc: Callable[..., Cdc]) -> None:
+    keyless = cdc("CREATE TABLE orders (id int)", ["public.orders"])
     planned = run(keyless, "plan")
     assert planned.returncode == 1
     assert "[TR-SRC-007]" in planned.stderr
@@ -85,8 +86,8 @@ def test_what_speaks_against_it_is_told_and_ends_with_1(pipe: Callable[..., Pipe
     assert "Traceback" not in applied.stderr
 
 
-def test_an_absent_connect_is_worth_another_try(pipe: Callable[..., Pipe]) -> None:
-    nowhere = pipe(TABLES, ["public.orders"])
+def test_an_absent_connect_is_worth_another_try(cdc: Callable[..., Cdc]) -> None:
+    nowhere = cdc(TABLES, ["public.orders"])
     text = nowhere.file.read_text()
     nowhere.file.write_text(text.replace(nowhere.pipeline.connect.url, "http://127.0.0.1:9"))
     found = run(nowhere, "plan")

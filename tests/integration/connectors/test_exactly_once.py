@@ -7,7 +7,7 @@ import pytest
 from connectors import operate
 from connectors.register import apply, make_plan
 from devstack import Endpoints, Stack
-from tests.pipeline import eventually
+from tailrace.harness.waits import eventually
 from tests.sourcedb import Source, source_database
 
 

@@ -14,11 +14,11 @@ from connectors.lifecycle import At
 from connectors.register import apply, make_plan
 from connectors.rest import Connect
 from connectors.spec import ConnectorSpec, SourceTable
-from devstack import Stack
+from devstack import AnyStack
 from devstack.postgres import Postgres
 from devstack.process import free_ports
 from devstack.profile import PROFILES
-from tests.pipeline import eventually
+from tailrace.harness.waits import eventually
 from tests.sourcedb import Source
 
 
@@ -66,7 +66,7 @@ def test_absent_connect(source: Source) -> None:
 
 @pytest.fixture
 def without_our_jar(
-    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stack: AnyStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
     worker = stack.part("connect")
     worker.stop()

@@ -9,7 +9,7 @@ from connectors.errors import ConnectorError
 from connectors.lifecycle import wait_running
 from connectors.register import apply, make_plan
 from connectors.spec import ConnectorSpec, SourceTable
-from tests.pipeline import eventually
+from tailrace.harness.waits import eventually
 from tests.sourcedb import Source
 
 

@@ -20,7 +20,7 @@ from connectors.lifecycle import wait_running
 from connectors.register import apply, execute, make_plan
 from connectors.render import render
 from connectors.spec import ConnectorSpec
-from tests.pipeline import eventually
+from tailrace.harness.waits import eventually
 from tests.sourcedb import Source
 
 
