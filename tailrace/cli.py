@@ -7,7 +7,18 @@ import sys
 
 import typer
 
-from tailrace.commands import config, connector, demo, doctor, lag, run, schema, stack, verify
+from tailrace.commands import (
+    config,
+    connector,
+    demo,
+    doctor,
+    lag,
+    run,
+    schema,
+    stack,
+    top,
+    verify,
+)
 
 app = typer.Typer(
     name="tailrace",
@@ -23,6 +34,7 @@ app.add_typer(schema.app, name="schema")
 app.add_typer(stack.app, name="stack")
 app.command()(verify.verify)
 app.command()(lag.lag)
+app.command()(top.top)
 app.command()(doctor.doctor)
 app.command()(run.run)
 app.command()(demo.demo)
