@@ -32,7 +32,7 @@ AWAY = (psycopg.OperationalError, ConnectorError, kafka.errors.KafkaError, Away,
 
 class Cdc(Chain):
     """
-    Made by the fixture `cdc`. `register()`, then `start()`, and changes flow; nothing is left of it
+    Made by the fixture `cdc`. `register()`, then `start()`, and changes flow; the fixture closes it
     after the test.
 
     LSNs are numbers, as `sql` returns them; times to wait are in seconds. A wait that ends in vain

@@ -159,7 +159,7 @@ class Chain:
         return group_of(self.pipeline, SINK)
 
     def close(self) -> None:
-        """Nothing of it stays: processes, connector, slot, publication, topics."""
+        """Take away processes, connector, slot, publication, and topics but Connect's own two."""
         for running in self.running:
             if running.is_alive:
                 running.kill()
