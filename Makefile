@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test e2e chaos compose-test bench up down
+.PHONY: help setup demo check test e2e chaos test-containers bench up down
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -21,14 +21,14 @@ demo: setup  ## the whole pipeline on this machine, with a kill and a proof (FOR
 	$(BIN)/tailrace demo $(if $(FOR),--for $(FOR))
 check: setup  ## format, lint, types, import rules
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/lint-imports && $(BIN)/mypy
-test: setup  ## every test but the long chaos run
-	$(BIN)/pytest
+test: setup  ## every test but the long chaos run and those that need Docker
+	$(BIN)/pytest --ignore tests/containers
 e2e: setup  ## only the tests that run the whole chain
 	$(BIN)/pytest tests/e2e
 chaos: setup  ## the long chaos run: at least 200 kills
 	TAILRACE_CHAOS=long $(BIN)/pytest tests/chaos
-compose-test: setup  ## the chain in containers; needs a Docker engine
-	$(BIN)/pytest tests/compose
+test-containers: setup  ## compose, image and a stack of containers; needs a Docker engine
+	bash .ci/containers
 bench: setup  ## throughput, latency and memory beside the peers
 	$(BIN)/python -m bench
 up: setup  ## start the embedded stack

@@ -13,7 +13,7 @@ from tests import guards
 settings.register_profile("house", deadline=None)  # tests wait on facts, never on time
 settings.load_profile("house")
 
-KINDS = ("unit", "contracts", "integration", "e2e", "chaos", "compose")
+KINDS = ("unit", "contracts", "integration", "e2e", "chaos", "containers")
 
 
 guards.throw()

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from tailrace.harness.waits import eventually
-from tests.compose.project import BASE, ROOT, SECURE, Project, run
+from tests.containers.project import BASE, ROOT, SECURE, Project, run
 
 PROBE = Path(__file__).with_name("probe.py")
 

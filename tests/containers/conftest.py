@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from tests.compose.project import BASE, Project, run, versions
+from tests.containers.project import BASE, Project, run, versions
 
 
 @pytest.fixture(scope="session")

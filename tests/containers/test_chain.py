@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from tailrace.harness.waits import eventually
-from tests.compose.project import Project, run
+from tests.containers.project import Project, run
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.compose.project import BASE, SECURE, THREE_BROKERS, run, versions
+from tests.containers.project import BASE, SECURE, THREE_BROKERS, run, versions
 
 OVERLAYS = ((BASE,), (BASE, THREE_BROKERS), (BASE, SECURE))
 ONCE = {"register", "kafka-users", "load"}

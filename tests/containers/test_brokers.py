@@ -11,7 +11,7 @@ import pytest
 
 from examples.shop.load import Load
 from tailrace.harness.waits import eventually
-from tests.compose.project import BASE, THREE_BROKERS, Project
+from tests.containers.project import BASE, THREE_BROKERS, Project
 
 BROKERS = ("kafka-2", "kafka", "kafka-3")
 
