@@ -21,6 +21,7 @@ HOT_SHARE = 0.6  # of a sink's records behind, in one partition of several
 
 
 def look(answers: Answers, memory: Memory, name: str, now_s: float) -> view.Sink:
+    """The sink of that name, its partitions and its workers."""
     statuses = [s for each in _workers(answers) for s in each.statuses if s.sink == name]
     parts = tuple(_partitions(answers, memory, name, statuses, now_s))
     verdicts = [part.verdict for part in parts] or [states.worst([])]

@@ -8,6 +8,7 @@ from tailrace.watch.probes import Seen
 
 
 def look(answers: Answers, memory: Memory, now_s: float) -> view.Source:
+    """Slot, connector, heartbeat, and the log that is kept."""
     found, connect, kafka = answers.source, answers.connect, answers.kafka
     sample = _sample(answers, now_s)
     if sample and (not memory.source or memory.source[-1].at_s < sample.at_s):

@@ -92,11 +92,11 @@ def test_states_and_what_causes_them(live: Cdc, top: Top) -> None:
         operate.resume(live.spec, at)
     top.until("IDLE")
 
-    live.target_sql("ALTER TABLE public.t RENAME TO hidden")
+    live.sink.sql("ALTER TABLE public.t RENAME TO hidden")
     live.sql("ALTER TABLE t ADD COLUMN more int; UPDATE t SET more = 1")
     found = top.until("BLOCKED", of="sink")
     assert "tailrace schema apply" in found["sinks"][0]["verdict"]["reason"]
-    live.target_sql("ALTER TABLE public.hidden RENAME TO t")
+    live.sink.sql("ALTER TABLE public.hidden RENAME TO t")
     live.make_tables()
     top.until("IDLE")
 
