@@ -9,6 +9,8 @@ import typer
 
 from tailrace.commands import config, connector, demo, doctor, lag, run, schema, stack, verify
 
+typer.core.HAS_RICH = False  # else plain help shows escapes that are meant for rich
+
 app = typer.Typer(
     name="tailrace",
     help="Keeps other systems in step with a Postgres database, exactly once in effect.",
