@@ -28,7 +28,7 @@ def main(
     events: Annotated[int, typer.Option(min=1, help="Events of a drain.")] = Size.events,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds; medians are shown.")] = Size.rounds,
 ) -> None:
-    """Measure on a stack that is made for it and gone afterwards. Takes about ten minutes."""
+    """Measure on a stack that is made for it and gone afterwards. Takes about fifteen minutes."""
     wanted = [name.strip() for name in only.split(",")]
     if unknown := set(wanted) - set(MEASURES):
         raise typer.BadParameter(f"{', '.join(unknown)}: there are {', '.join(MEASURES)}.")

@@ -20,6 +20,8 @@ from tailrace.commands import (
     verify,
 )
 
+typer.core.HAS_RICH = False  # else plain help shows escapes that are meant for rich
+
 app = typer.Typer(
     name="tailrace",
     help="Keeps other systems in step with a Postgres database, exactly once in effect.",

@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from tailrace.exits import USAGE, Problem
 from tailrace.values import (
+    Brokers,
     Count,
     Dsn,
     HttpUrl,
@@ -85,7 +86,7 @@ class Connect(Section, frozen=True):
 class Kafka(Section, frozen=True):
     """The brokers between Connect and the workers."""
 
-    bootstrap: Annotated[Text, Meta(description="host:port, several with commas between")] = (
+    bootstrap: Annotated[Brokers, Meta(description="Some of the brokers; they name the others")] = (
         "127.0.0.1:9092"
     )
     tls: Annotated[

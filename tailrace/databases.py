@@ -22,7 +22,9 @@ def connect(dsn: str, what: str, *, within_s: int = 5) -> Connection:
         )
     except psycopg.OperationalError as error:
         raise Problem(
-            "TR-SRC-001", f"The {what} cannot be reached: {why(error)}.", exit_code=TRY_AGAIN
+            "TR-SRC-001",
+            f"The {what} cannot be reached: {why(error)}. Start it, or correct its `dsn`.",
+            exit_code=TRY_AGAIN,
         ) from error
 
 

@@ -90,7 +90,21 @@ Size = Annotated[
         extra_json_schema={"type": ["integer", "string"]},
     ),
 ]
-HttpUrl = Annotated[str, Meta(pattern=r"^https?://[^/\s]", title="a URL that starts with http://")]
+_HOST = r"[^/\s:@]+|\[[0-9A-Fa-f:.]+\]"
+HttpUrl = Annotated[
+    str,
+    Meta(
+        pattern=rf"^https?://([^/\s@]*@)?({_HOST})(:\d{{1,5}})?(/\S*)?" + _END,
+        title="a URL such as http://127.0.0.1:8083",
+    ),
+]
+Brokers = Annotated[
+    str,
+    Meta(
+        pattern=rf"^({_HOST}):\d{{1,5}}(\s*,\s*({_HOST}):\d{{1,5}})*" + _END,
+        title="host:port, several with commas between",
+    ),
+]
 RedisUrl = Annotated[
     str,
     Meta(

@@ -35,7 +35,11 @@ def init(
         ) from None
     except OSError as error:
         raise Problem("TR-CFG-009", f"{path} cannot be written: {error.strerror}.") from None
-    typer.echo(f"Wrote {path}. Next: edit it, then `tailrace config show -c {path}`.", err=True)
+    typer.echo(
+        f"Wrote {path}. Next: set dsn, tables and password_reference in it,"
+        f" then `tailrace config show -c {path}`.",
+        err=True,
+    )
 
 
 @app.command()

@@ -159,7 +159,7 @@ def test_as_a_program(new_source: Databases) -> None:
         command, env=os.environ | {"SHOP_DSN": dsn}, capture_output=True, text=True, check=True
     )
     assert "committed" in done.stdout
-    assert "Creating and filling the shop." in done.stderr
+    assert "Creating the shop.\nFilling the shop." in done.stderr
     refused = subprocess.run(
         command, env=os.environ | {"SHOP_DSN": ""}, capture_output=True, text=True, check=False
     )
