@@ -100,7 +100,7 @@ def _remember(
     owner = next((s for s in statuses if any(_is_at(p, at) for p in s.places)), None)
     sample = Sample(
         answers.kafka.answered_at_s,
-        has_worker=None if not _workers(answers) else owner is not None and owner.pid != 0,
+        has_worker=None if not statuses else owner is not None and owner.pid != 0,
         held_because=owner.held_because if owner else None,
         attempts=owner.held if owner else 0,
     )

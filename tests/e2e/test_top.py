@@ -70,7 +70,8 @@ def top(live: Cdc) -> Iterator[Top]:
 
 def test_states_and_what_causes_them(live: Cdc, top: Top) -> None:
     """One after the other on one pipeline, since each takes seconds to be sure of."""
-    top.until("UNKNOWN", of="sink")  # nobody has ever told how the workers are
+    top.until("UNKNOWN", of="sink")  # nobody tells how the workers are
+    top.until("STOPPED", of="sink")  # and the first row waits
     daemon = live.start_daemon()
     found = top.until("IDLE")
     assert found["sinks"][0]["behind_records"] == 0
