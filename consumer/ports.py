@@ -3,6 +3,7 @@ The seams of the loop. Start reading here; then `worker.py`, then `sinks/memory.
 
 I1 no offset moves before its changes are durable · I2 nothing is remembered before it is applied
 I3 a key never goes back · I4 no record vanishes · I5 only its owner moves a partition
+(all of them, and what shows each: docs/guarantees.md)
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence

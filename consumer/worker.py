@@ -80,7 +80,7 @@ class Worker:
         return _Work(batch, counts, polled_at_s, self.clock())
 
     def _finish(self, ahead: _Work | None = None) -> None:
-        """Waits for the batch in flight; the one `ahead` goes off before the first is booked."""
+        """Waits for the batch in flight; the one `ahead` goes off before the first is acknowledged."""
         work, self._in_flight = self._in_flight, None
         outcome = None if work is None else self._applied(work)
         if ahead is not None:
@@ -113,7 +113,7 @@ class Worker:
         self.observe(Applied(work.batch, outcome, work.counts, *times))
 
     def _park(self, letters: Sequence[DeadLetter]) -> None:
-        """I4: durable among the dead letters before the offsets move past them."""
+        """I4: durable before the offsets move past them; after a crash in between, there twice."""
         if letters:
             self._persist(lambda: self.dead_letters.put(letters))
             self.observe(Parked(letters))
