@@ -80,7 +80,7 @@ class Worker:
         return _Work(batch, counts, polled_at_s, self.clock())
 
     def _finish(self, ahead: _Work | None = None) -> None:
-        """Waits for the batch in flight; the one `ahead` goes off before the first is acknowledged."""
+        """Waits for the batch in flight; `ahead` goes off before that one is acknowledged."""
         work, self._in_flight = self._in_flight, None
         outcome = None if work is None else self._applied(work)
         if ahead is not None:
