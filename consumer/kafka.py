@@ -22,7 +22,7 @@ from consumer.errors import Busy, Fenced, LogLost, Rebalanced, Refused, Unreacha
 from consumer.event import Mark, Record, Span, TopicPartition
 from consumer.records import use_flat_reader
 
-JOIN_WITHIN_MS = 15_000
+JOIN_WITHIN_MS = 8_000  # within the time in which a loop must be seen to turn
 COMMIT_EVERY_S = 0.25  # for lag displays; more often would cost a request a batch
 
 
@@ -148,8 +148,9 @@ class KafkaSource:
         if mark.log and log and mark.log != log:
             raise LogLost(
                 f"topic {at.topic} was deleted and made anew, so offset {mark.next_offset} means "
-                "nothing in it. Take a new snapshot of its table, then delete the rows of this "
-                "topic from tailrace.offsets in the target"
+                "nothing in it. Take a new snapshot of its table, and in the target's "
+                "tailrace.offsets set next_offset to 0 and log to '' where topic is this one: the "
+                "rest of the row lets the snapshot win over older rows"
             )
         return log
 
@@ -165,7 +166,7 @@ class KafkaSource:
             try:
                 self._join()
                 self._consumer.poll(int(seconds * 1000))
-            except kafka.errors.RetriableError:  # the brokers are away: `poll` says so
+            except (kafka.errors.RetriableError, Busy):  # the brokers are away: `poll` says so
                 time.sleep(max(0.0, until_s - time.monotonic()))
             self._raise_if_rebalanced()
         finally:
@@ -183,7 +184,8 @@ class KafkaSource:
         that kafka-python neither reads nor gives back (seen with 3.0.12); then join again.
         """
         coordinator = self._consumer._coordinator
-        coordinator.poll(timeout_ms=JOIN_WITHIN_MS)
+        if not coordinator.poll(timeout_ms=JOIN_WITHIN_MS) and coordinator.coordinator_unknown():
+            raise Busy("Kafka's brokers are away: start them; nothing is lost")
         states = list(self._consumer._subscription.assignment.values())
         if any(state._pending_revocation for state in states) and not coordinator.need_rejoin():
             coordinator.request_rejoin()

@@ -168,7 +168,8 @@ class Tally:
 
     def status(self) -> Status:
         """A copy as of now."""
-        places = [self._places[at] for at in sorted(self._places)]
+        held = self._places  # another thread may put another there meanwhile
+        places = [held[at] for at in sorted(held)]
         return msgspec.structs.replace(
             self._status,
             ended=dict(self._status.ended),

@@ -79,7 +79,7 @@ def in_place(typname: str, value: str) -> str | None:
     if typname == "bool":
         return f"'t' if {value} else 'f'"
     if typname in DATES:
-        return f"{value} if {value} >= '0' else convert_{value}({value})"
+        return f"{value} if {value} >= '0001' else convert_{value}({value})"
     if typname == "numeric":
         return f"{value} if {value} < 'A' else convert_{value}({value})"
     return None
@@ -105,7 +105,7 @@ def bit(value: bool) -> str:
 
 def point(value: dict[str, Any]) -> str:
     """A point arrives as an object of two numbers."""
-    return f"({value['x']!r},{value['y']!r})"
+    return f"({value['x']},{value['y']})"
 
 
 def date(value: str) -> str:
@@ -116,6 +116,8 @@ def date(value: str) -> str:
     snapshot and stream (an overflow has even turned one sign); years before Christ are
     astronomical: year 0 is 1 BC.
     """
+    if value.startswith("0000-"):
+        return f"0001{value[4:]} BC"
     if value[:1] not in ("+", "-") or value == "-infinity":
         return value
     if value.startswith(_POSITIVE_ENDS):

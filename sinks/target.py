@@ -13,6 +13,7 @@ from consumer.errors import Refused
 from sinks import pgtypes
 from sinks.rows import Codec, Column
 
+OF_EXTENSIONS = frozenset(("citext", "ltree", "hstore"))
 GUARD_COLUMNS = ("_cdc_gen", "_cdc_commit", "_cdc_lsn")
 
 
@@ -106,6 +107,8 @@ class Shape:
         parts |= {
             name: sql.SQL(STATEMENTS[name]).format(**parts) for name in ("not_buried", "not_stale")
         }
+        if any(column.typname in OF_EXTENSIONS for column in target.key):
+            parts["not_stale"] = sql.SQL("true")  # no `=` of theirs in the search path
         composed = {
             name: sql.SQL(STATEMENTS[name]).format(**parts)
             for name in (

@@ -204,6 +204,7 @@ def _heads(
 ) -> dict[Theirs, Head | None]:
     """The first record from each wanted offset; None where there is none before the end."""
     consumer.assign(list(wanted))
+    consumer.resume(*wanted)  # assigned again, a partition stays as paused as it was
     for at, offset in wanted.items():
         consumer.seek(at, offset)
     heads: dict[Theirs, Head | None] = {}

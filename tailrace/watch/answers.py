@@ -41,7 +41,7 @@ class Answers:
 
 
 def _window() -> deque[Any]:
-    return deque(maxlen=states.WINDOW)
+    return deque(maxlen=2 * states.WINDOW)
 
 
 @dataclass

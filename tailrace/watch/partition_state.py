@@ -40,7 +40,7 @@ def judge(
     last = window[-1] if window else None
     if last is None or now_s - last.at_s > STALE_INTERVALS * interval_s:
         return unknown(silence(None if last is None else now_s - last.at_s))
-    known = [s for s in window if s.applied is not None and s.end is not None]
+    known = [s for s in window if s.applied is not None and s.end is not None][-WINDOW:]
     for rule in (_lost, _blocked, _no_worker, _not_known):
         if verdict := rule(last):
             return verdict
@@ -152,6 +152,8 @@ def _pace(known: Sequence[Sample], allowed_lag_s: float) -> Verdict:
         return Verdict(
             State.CATCHING_UP, f"{known[-1].lag_s:,.1f} s behind, and getting less", eta_s=eta_s
         )
+    if len(known) < WINDOW and (known[-1].lag_s or 0.0) > allowed_lag_s:
+        return unknown(f"{known[-1].lag_s:,.1f} s behind, seen too briefly to say where it goes")
     if behind == 0 and known[0].end == known[-1].end:
         return Verdict(State.IDLE, "everything is applied, and nothing new came")
     return Verdict(State.OK, "changes are applied as they come")

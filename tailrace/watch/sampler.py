@@ -20,6 +20,7 @@ from tailrace.lag import Kafka, Source
 from tailrace.watch import assemble, probes, view
 from tailrace.watch.answers import Answers, Memory
 from tailrace.watch.skew import Clock
+from tailrace.watch.states import STALE_INTERVALS
 from tailrace.wiring import group_of, topic_of
 
 Offsets = Mapping[TopicPartition, int]
@@ -105,12 +106,17 @@ class PipelineSampler:
 
     def _look_at_kafka(self, consumer: Any) -> KafkaAnswer:
         applied: dict[str, Offsets | None] = {
-            name: probe.seen.answer if probe.seen and not probe.away else None
+            name: probe.seen.answer if probe.seen and self._is_fresh(probe) else None
             for name, probe in self._sinks.items()
         }
         wanted = {name: (self.topics[name], applied[name] or {}) for name in self.topics}
         beats = f"{self.spec.topic_prefix}.{self.spec.control_schema}.heartbeat"
         return applied, lag_sources.read_logs(consumer, wanted, beats)
+
+    def _is_fresh(self, probe: probes.Probe[Any, Any]) -> bool:
+        """A server that says nothing at all gives no error either."""
+        age_s = time.time() - probe.seen.answered_at_s if probe.seen else float("inf")
+        return probe.away is None and age_s <= STALE_INTERVALS * self.interval_s
 
     def _answers(self) -> Answers:
         return Answers(

@@ -61,8 +61,13 @@ def _partitions(
     if isinstance(found, Seen):
         applied, logs = found.answer[0].get(sink), found.answer[1].logs.get(sink, {})
         # What was known stays in sight, judged as old, when Kafka or the sink goes away.
-        for at in sorted({*logs, *(applied or {})}):
+        present = {at for at in (*logs, *(applied or {})) if at.topic in answers.topics[sink]}
+        for at in sorted(present):
             _remember(memory, answers, sink, at, statuses)
+        if applied is not None:
+            for gone in [key for key in memory.partitions if key[0] == sink]:
+                if gone[1] not in present:
+                    del memory.partitions[gone]
     known = sorted(at for name, at in memory.partitions if name == sink)
     behind = {at: _behind(memory.partitions[sink, at][-1]) or 0 for at in known}
     for at in known:
@@ -92,7 +97,7 @@ def _remember(
 ) -> None:
     """A sample of each look at Kafka, once."""
     assert isinstance(answers.kafka, Seen)
-    window = memory.partitions.setdefault((sink, at), deque(maxlen=states.WINDOW))
+    window = memory.partitions.setdefault((sink, at), deque(maxlen=2 * states.WINDOW))
     if window and window[-1].at_s == answers.kafka.answered_at_s:
         return
     applied, kafka = answers.kafka.answer[0].get(sink), answers.kafka.answer[1]
@@ -128,6 +133,8 @@ def _measured(
         source = answers.source
         ahead_s = source.answer.ahead_s if isinstance(source, Seen) else 0.0
         lag_s = max(0.0, sample.at_s + ahead_s - head.committed_at_us / 1e6)
+    if head is None and log.end > next_offset:
+        return replace(sample, unknown=f"Kafka did not hand out {at.topic}[{at.partition}]")
     is_snapshot = head is not None and head.is_snapshot
     return replace(sample, applied=next_offset, end=log.end, lag_s=lag_s, is_snapshot=is_snapshot)
 
@@ -137,9 +144,9 @@ def _of_workers(
 ) -> Iterator[Verdict]:
     """What the workers themselves say, and what their silence does."""
     away = [each.away for each in _workers(answers) if each.away]
-    if not statuses:
-        why = away[0] if away else why_away(answers.workers) or f"no worker of {sink} answers"
-        yield states.unknown(why)
+    yield from map(states.unknown, away)
+    if not statuses and not away:
+        yield states.unknown(why_away(answers.workers) or f"no worker of {sink} answers")
     for status in statuses:
         name = f"worker {status.worker}"
         if not status.pid:

@@ -27,6 +27,7 @@ class Sample:
     position: int | None = None
     overdue_s: float | None = None
     has_beaten: bool = True
+    has_connector: bool | None = None
     is_snapshot: bool = False
     unknown: str | None = None
 
@@ -42,7 +43,7 @@ def judge(window: Sequence[Sample], now_s: float, *, interval_s: float) -> Verdi
         _connector_paused,
         _unread,
         _not_known,
-        _first_snapshot,
+        _snapshot,
         _no_beat,
     )
     for rule in rules:
@@ -68,6 +69,11 @@ def _task_failed(last: Sample) -> Verdict | None:
             f"the connector is {last.connector} and has no task",
             "`tailrace connector resume`",
         )
+    if last.has_connector is False:
+        return Verdict(State.FAILED, "Connect has no such connector", "`tailrace connector apply`")
+    if any(state not in ("RUNNING", "PAUSED") for state in last.tasks):
+        waits = f"not every task runs: {', '.join(last.tasks)}"
+        return Verdict(State.STOPPED, waits, "`tailrace connector status`")
     return None
 
 
@@ -110,13 +116,15 @@ def _not_known(last: Sample) -> Verdict | None:
     return None if last.unknown is None else unknown(last.unknown)
 
 
-def _first_snapshot(last: Sample) -> Verdict | None:
+def _snapshot(last: Sample) -> Verdict | None:
     if not last.is_snapshot:
         return None
-    return Verdict(State.SNAPSHOT, "the connector reads the tables for the first time")
+    return Verdict(State.SNAPSHOT, "rows of a snapshot are on their way; changes come after them")
 
 
 def _no_beat(last: Sample) -> Verdict | None:
+    if not last.has_beaten:
+        return unknown("no heartbeat of the source has come into Kafka yet")
     if last.overdue_s is None or last.overdue_s <= 0:
         return None
     return Verdict(

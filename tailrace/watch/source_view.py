@@ -10,7 +10,8 @@ from tailrace.watch.probes import Seen
 def look(answers: Answers, memory: Memory, now_s: float) -> view.Source:
     """Slot, connector, heartbeat, and the log that is kept."""
     found, connect, kafka = answers.source, answers.connect, answers.kafka
-    sample = _sample(answers, now_s)
+    newest = [window[-1] for window in memory.partitions.values() if window]
+    sample = _sample(answers, now_s, in_snapshot=any(each.is_snapshot for each in newest))
     if sample and (not memory.source or memory.source[-1].at_s < sample.at_s):
         memory.source.append(sample)
     verdict = source_state.judge(memory.source, now_s, interval_s=answers.interval_s)
@@ -37,13 +38,15 @@ def look(answers: Answers, memory: Memory, now_s: float) -> view.Source:
     )
 
 
-def _sample(answers: Answers, now_s: float) -> source_state.Sample | None:
+def _sample(answers: Answers, now_s: float, *, in_snapshot: bool) -> source_state.Sample | None:
     """As old as the oldest answer in it, so that a part which fell silent is noticed."""
     parts = (answers.source, answers.connect, answers.kafka)
     seen = [part for part in parts if isinstance(part, Seen)]
+    names = ("the source", "Connect", "Kafka")
     aways = [part.sentence for part in parts if isinstance(part, Away)]
-    if not seen and not aways:
-        return None
+    aways += [
+        f"{name} has not answered yet" for name, p in zip(names, parts, strict=True) if p is None
+    ]
     at_s = now_s if aways else min(part.answered_at_s for part in seen)
     found, connect, kafka = parts
     slot = found.answer.slot if isinstance(found, Seen) else None
@@ -64,6 +67,8 @@ def _sample(answers: Answers, now_s: float) -> source_state.Sample | None:
         confirmed=slot.confirmed if slot else None,
         position=found.answer.position if isinstance(found, Seen) else None,
         overdue_s=overdue_s,
-        is_snapshot=isinstance(kafka, Seen) and beat_us is None,
+        has_connector=None if not isinstance(connect, Seen) else bool(connect.answer.connector),
+        is_snapshot=in_snapshot and (overdue_s is None or overdue_s > 0),
+        has_beaten=beat_us is not None,
         unknown=" ".join(aways) or None,
     )

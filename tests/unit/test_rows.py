@@ -71,6 +71,7 @@ def test_the_parser_of_this_test_agrees_with_the_standard_library() -> None:
         ("2026-01-02", "2026-01-02"),
         ("+12345-01-02T03:04:05Z", "12345-01-02T03:04:05Z"),
         ("-0043-03-15T12:00:00Z", "0044-03-15T12:00:00Z BC"),
+        ("0000-06-01", "0001-06-01 BC"),
         ("+292278994-08-16T23:00:00Z", "infinity"),
         ("-292275055-05-16T23:00:00Z", "-infinity"),
         ("+5877611-06-21Z", "infinity"),
@@ -94,6 +95,7 @@ def test_dates_at_the_ends(value: str, text: str) -> None:
         ("bit", True, "1"),
         ("hstore", '{"a":"b\\"c","n":null}', '"a"=>"b\\"c","n"=>NULL'),
         ("point", {"x": 1.5, "y": -2.0, "srid": None}, "(1.5,-2.0)"),
+        ("point", {"x": "NaN", "y": 1e300, "srid": None}, "(NaN,1e+300)"),
     ],
 )
 def test_values_that_need_a_word(typname: str, value: object, text: str) -> None:

@@ -68,6 +68,15 @@ class TestPartition:
     def test_the_first_record_after_a_quiet_is_no_stop(self) -> None:
         assert judged(window([5] * WINDOW, [5] * 9 + [6], [0.0] * WINDOW)).state is State.OK
 
+    def test_late_from_the_first_look_is_not_well(self) -> None:
+        late = window([0], [10**6], [3600.0])
+        assert judged(late).state is State.UNKNOWN
+
+    def test_one_unknown_look_hides_nothing(self) -> None:
+        made = window([5] * 20, [100] * 20, [3600.0 + i for i in range(20)])
+        made[-3] = Sample(made[-3].at_s, unknown="Kafka did not answer")
+        assert judged(made).state is State.STOPPED
+
     def test_recovered_from_a_rewind(self) -> None:
         applied = [8, 2, 3, 4, 5, 6, 7, 8, 9, 10]
         assert judged(window(applied, [11] * WINDOW, [0.5] * WINDOW)).state is State.OK
@@ -147,7 +156,10 @@ SOURCE = source_state.Sample(
         ({"is_read": False}, State.STOPPED),
         ({"unknown": "Connect does not answer"}, State.UNKNOWN),
         ({"overdue_s": 12.0}, State.STALLED),
-        ({"is_snapshot": True, "overdue_s": None}, State.SNAPSHOT),
+        ({"is_snapshot": True, "overdue_s": None, "has_beaten": False}, State.SNAPSHOT),
+        ({"overdue_s": None, "has_beaten": False}, State.UNKNOWN),
+        ({"connector": None, "tasks": (), "has_connector": False}, State.FAILED),
+        ({"tasks": ("UNASSIGNED",)}, State.STOPPED),
     ],
 )
 def test_the_source(change: dict[str, object], state: State) -> None:
