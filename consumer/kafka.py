@@ -84,7 +84,7 @@ class KafkaSource:
         except (kafka.errors.KafkaError, OSError) as error:
             raise Unreachable(
                 f"no Kafka broker answers at {','.join(client['bootstrap_servers'])} ({error}): "
-                "is it up, and is `kafka.bootstrap` right?"
+                "is it up, is `kafka.bootstrap` right, and does it take `kafka.username`?"
             ) from error
         self._flat = use_flat_reader(self._consumer)
         # kafka-python drops this setting on its way; Connect makes topics, with their settings.

@@ -70,7 +70,9 @@ class Probe(Generic[Connection, Answer]):
                     self._ask(connection)
             except Away as away:
                 self.away = away.sentence
-                self._ended.wait(self._interval_s)
+            except Exception as error:  # a probe must not end without a word
+                self.away = f"{self.name} could not be asked ({type(error).__name__}: {error})."
+            self._ended.wait(self._interval_s)
 
     def _ask(self, connection: Connection) -> None:
         while not self._ended.is_set():
