@@ -115,9 +115,7 @@ class KafkaSource:
                 f"Kafka does not let this worker read ({error}): grant its name Read on the "
                 "tables' topics and on groups that begin with `tailrace.`"
             ) from error
-        except kafka.errors.KafkaError as error:
-            if not getattr(error, "retriable", False):
-                raise
+        except kafka.errors.RetriableError as error:
             raise Busy(
                 f"Kafka's brokers are away ({error}): start them; nothing is lost"
             ) from error
@@ -166,7 +164,7 @@ class KafkaSource:
             try:
                 self._join()
                 self._consumer.poll(int(seconds * 1000))
-            except (kafka.errors.RetriableError, Busy):  # the brokers are away: `poll` says so
+            except kafka.errors.RetriableError:  # the brokers are away: `poll` says so
                 time.sleep(max(0.0, until_s - time.monotonic()))
             self._raise_if_rebalanced()
         finally:
@@ -185,7 +183,7 @@ class KafkaSource:
         """
         coordinator = self._consumer._coordinator
         if not coordinator.poll(timeout_ms=JOIN_WITHIN_MS) and coordinator.coordinator_unknown():
-            raise Busy("Kafka's brokers are away: start them; nothing is lost")
+            raise kafka.errors.CoordinatorNotAvailableError
         states = list(self._consumer._subscription.assignment.values())
         if any(state._pending_revocation for state in states) and not coordinator.need_rejoin():
             coordinator.request_rejoin()

@@ -8,8 +8,9 @@ Postgres clusters and Redis, on loopback.
 """
 
 from devstack.endpoints import Endpoints, Kind
+from devstack.folder import AnyPart, PartStatus
 from devstack.part import Part, PartFailed
-from devstack.stack import AnyPart, AnyStack, PartStatus, Stack, open_stack
+from devstack.stack import AnyStack, Stack, open_stack
 
 __all__ = [
     "AnyPart",

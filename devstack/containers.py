@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -15,9 +14,9 @@ import docker.errors
 
 from devstack import probes
 from devstack.endpoints import SECRETS, Endpoints
+from devstack.folder import PARTS, StackFolder
 from devstack.images import engine, pull_missing
 from devstack.part import PartFailed, Progress, silent
-from devstack.process import locked
 from devstack.servers import (
     PLUGIN,
     ConnectContainer,
@@ -29,7 +28,6 @@ from devstack.servers import (
     log_tail,
 )
 from devstack.settings import POSTGRES
-from devstack.stack import PARTS, PartStatus
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -52,7 +50,7 @@ class Make(Protocol):
         """The container."""
 
 
-class ContainerStack:
+class ContainerStack(StackFolder["ContainerPart"]):
     """
     The servers of `devstack.Stack` in containers; its settings and passwords are in `folder`.
 
@@ -61,8 +59,10 @@ class ContainerStack:
     and ended by `down` of whoever comes next. Data is in volumes, which `reset` deletes.
     """
 
+    kind = "containers"
+
     def __init__(self, folder: Path | str) -> None:
-        self.folder = Path(folder).resolve()
+        super().__init__(folder)
         self._name = f"tailrace-{hashlib.sha256(str(self.folder).encode()).hexdigest()[:10]}"
         self._labels = {FOLDER_LABEL: str(self.folder)}
 
@@ -81,13 +81,7 @@ class ContainerStack:
                 self._remove(progress, with_data=True)
                 endpoints = Endpoints.choose(self.folder, "containers")
             self._make_network()
-            kafka, connect, *others = self._parts(endpoints)
-            with ThreadPoolExecutor(len(others)) as pool:
-                starts = [pool.submit(part.start, progress) for part in others]
-                kafka.start(progress)
-                connect.start(progress)
-            for start in starts:
-                start.result()
+            self._start_all(endpoints, progress)
         return endpoints
 
     def down(self, progress: Progress = silent) -> None:
@@ -100,33 +94,6 @@ class ContainerStack:
         with self._lock(progress):
             self._remove(progress, with_data=True)
             Endpoints.forget(self.folder)
-
-    def status(self) -> list[PartStatus]:
-        """Every part as it is now; empty when the folder has no stack."""
-        endpoints = self._endpoints()
-        return [
-            PartStatus(part.name, part.pid, part.port, part.pid is not None and part.answers())
-            for part in (self._parts(endpoints) if endpoints else ())
-        ]
-
-    def part(self, name: str) -> ContainerPart:
-        """
-        One server by its name, to stop, kill and start it alone.
-
-        Raises `FileNotFoundError` before the first `up`, `KeyError` for an unknown name.
-        """
-        endpoints = Endpoints.load(self.folder).expect("containers", self.folder)
-        return {part.name: part for part in self._parts(endpoints)}[name]
-
-    def _endpoints(self) -> Endpoints | None:
-        try:
-            return Endpoints.load(self.folder).expect("containers", self.folder)
-        except FileNotFoundError:
-            return None
-
-    def _lock(self, progress: Progress) -> AbstractContextManager[None]:
-        waiting = partial(progress, "stack", "waiting for another command on this folder")
-        return locked(self.folder / "lock", waiting)
 
     def _parts(self, at: Endpoints) -> list[ContainerPart]:
         def part(name: str, url: str, answers: Answers, make: Make) -> ContainerPart:

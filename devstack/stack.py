@@ -4,60 +4,21 @@ import dataclasses
 import json
 import shutil
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from devstack import jars
 from devstack.connect import Connect
 from devstack.endpoints import Endpoints, Kind
+from devstack.folder import PARTS, AnyPart, PartStatus, StackFolder
 from devstack.kafka import Kafka
 from devstack.part import Part, Progress, silent, write_private
 from devstack.postgres import Postgres
-from devstack.process import locked
 from devstack.profile import PROFILES, ProfileName
 from devstack.valkey import Valkey
 
-PARTS = ("kafka", "connect", "postgres-source", "postgres-target", "redis")
 _OPTIONS = "options.json"
-
-
-class PartStatus(NamedTuple):
-    """What is true of a part now: process id while it runs, and whether it serves requests."""
-
-    part: str
-    pid: int | None
-    port: int
-    answers: bool
-
-
-class AnyPart(Protocol):
-    """A server of a stack of any kind."""
-
-    name: str
-    port: int
-
-    @property
-    def pid(self) -> int | None:
-        """Process id while it runs, else None."""
-
-    def answers(self) -> bool:
-        """Whether the server serves requests now."""
-
-    def start(self, progress: Progress = silent) -> None:
-        """Start it and return once it answers; raises `PartFailed` when it does not."""
-
-    def stop(self, progress: Progress = silent) -> None:
-        """Ask it to end and wait; killed when it does not."""
-
-    def kill(self) -> None:
-        """SIGKILL; returns when it is gone."""
-
-    def log_tail(self, lines: int = 20) -> str:
-        """The last lines of its log."""
 
 
 class AnyStack(Protocol):
@@ -109,7 +70,7 @@ class Options:
     """Class paths of jars.lock that Connect loads beside Debezium's Postgres connector."""
 
 
-class Stack:
+class Stack(StackFolder[Part]):
     """
     The embedded stack whose data, settings, logs and passwords are in `folder`.
 
@@ -117,6 +78,8 @@ class Stack:
     from the folder and the processes, never remembered here. Keyword arguments are `Options`;
     the ones not given stay as the folder has them. They matter to what is started from now on.
     """
+
+    kind = "embedded"
 
     def __init__(
         self,
@@ -127,7 +90,7 @@ class Stack:
         cache: Path | str | None = None,
         plugins: Sequence[str] | None = None,
     ) -> None:
-        self.folder = Path(folder).resolve()
+        super().__init__(folder)
         given = {
             "profile": profile,
             "exactly_once": exactly_once,
@@ -147,13 +110,7 @@ class Stack:
         with self._lock(progress):
             write_private(self.folder / _OPTIONS, json.dumps(dataclasses.asdict(self.options)))
             endpoints = self._endpoints() or Endpoints.choose(self.folder)
-            kafka, connect, *others = self._parts(endpoints)
-            with ThreadPoolExecutor(len(others)) as pool:
-                starts = [pool.submit(part.start, progress) for part in others]
-                kafka.start(progress)
-                connect.start(progress)
-            for start in starts:
-                start.result()
+            self._start_all(endpoints, progress)
         return endpoints
 
     def down(self, progress: Progress = silent) -> None:
@@ -171,33 +128,6 @@ class Stack:
                     shutil.rmtree(self.folder / name, ignore_errors=True)
                 Endpoints.forget(self.folder)
                 (self.folder / _OPTIONS).unlink(missing_ok=True)
-
-    def status(self) -> list[PartStatus]:
-        """Every part as it is now; empty when the folder has no stack."""
-        endpoints = self._endpoints()
-        return [
-            PartStatus(part.name, part.pid, part.port, part.pid is not None and part.answers())
-            for part in (self._parts(endpoints) if endpoints else ())
-        ]
-
-    def part(self, name: str) -> Part:
-        """
-        One server by its name (see `PARTS`), to stop, kill and start it alone.
-
-        Raises `FileNotFoundError` before the first `up`, `KeyError` for an unknown name.
-        """
-        endpoints = Endpoints.load(self.folder).expect("embedded", self.folder)
-        return {part.name: part for part in self._parts(endpoints)}[name]
-
-    def _lock(self, progress: Progress) -> AbstractContextManager[None]:
-        waiting = partial(progress, "stack", "waiting for another command on this folder")
-        return locked(self.folder / "lock", waiting)
-
-    def _endpoints(self) -> Endpoints | None:
-        try:
-            return Endpoints.load(self.folder).expect("embedded", self.folder)
-        except FileNotFoundError:
-            return None
 
     def _saved_options(self) -> dict[str, Any]:
         try:

@@ -14,6 +14,7 @@ from tailrace.asking import Away
 from tailrace.lag import Kafka, Source
 from tailrace.watch import partition_state, source_state, states
 from tailrace.watch.probes import ConnectAnswer, Seen, WorkersAnswer
+from tailrace.watch.skew import worth_showing
 from tailrace.watch.states import Verdict
 from tailrace.watch.view import Skew
 
@@ -40,7 +41,8 @@ class Answers:
     skews: Mapping[str, Skew | None]
 
 
-def _window() -> deque[Any]:
+def window() -> deque[Any]:
+    """Twice what a verdict rests on, so that looks which learned nothing push nothing out."""
     return deque(maxlen=2 * states.WINDOW)
 
 
@@ -51,13 +53,18 @@ class Memory:
     partitions: dict[tuple[str, TopicPartition], deque[partition_state.Sample]] = field(
         default_factory=dict
     )
-    source: deque[source_state.Sample] = field(default_factory=_window)
+    source: deque[source_state.Sample] = field(default_factory=window)
     verdicts: dict[object, Verdict] = field(default_factory=dict)
 
     def since(self, of: object, verdict: Verdict, now_s: float) -> Verdict:
         """The verdict, with the time since when it has been so."""
         self.verdicts[of] = states.continued(verdict, self.verdicts.get(of), now_s)
         return self.verdicts[of]
+
+
+def wrong_clocks(answers: Answers) -> list[Skew]:
+    """Those whose skew is worth showing, and putting right."""
+    return [skew for skew in answers.skews.values() if skew and worth_showing(skew)]
 
 
 def why_away(found: object) -> str | None:

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 
 from tailrace.asking import Away
 from tailrace.watch import sink_view, source_view, states, view
-from tailrace.watch.answers import Answers, Memory, why_away
+from tailrace.watch.answers import Answers, Memory, why_away, wrong_clocks
 from tailrace.watch.probes import Seen
-from tailrace.watch.skew import worth_showing
 from tailrace.watch.states import State, Verdict
 
 
@@ -28,7 +27,7 @@ def pipeline(answers: Answers, memory: Memory, now_s: float) -> view.Pipeline:
         source=source,
         sinks=sinks,
         servers=tuple(_servers(answers)),
-        skews=tuple(skew for skew in answers.skews.values() if skew and worth_showing(skew)),
+        skews=tuple(wrong_clocks(answers)),
     )
 
 

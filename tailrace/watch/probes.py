@@ -17,6 +17,7 @@ import httpx
 import msgspec
 import redis
 
+from connectors.hints import first_line
 from consumer.metrics import Status
 from tailrace.asking import ANSWER_WITHIN_S, CONNECT_WITHIN_S, Away
 
@@ -86,8 +87,8 @@ class Probe(Generic[Connection, Answer]):
 @dataclass(frozen=True, slots=True)
 class ConnectAnswer:
     """
-    The connector's state and its tasks' with the first line of a failure, empty where Connect does
-    not know it; `date_s` is Connect's clock, cut to whole seconds.
+    The connector's state and its tasks' with the cause of a failure in a line, empty where Connect
+    does not know it; `date_s` is Connect's clock, cut to whole seconds.
     """
 
     connector: str | None
@@ -117,7 +118,7 @@ def look_at_connector(client: httpx.Client, name: str) -> ConnectAnswer:
     answer.raise_for_status()
     found = msgspec.json.decode(answer.content)
     tasks = (
-        (f"task {task['id']}", task["state"], _first_line(task.get("trace", "")))
+        (f"task {task['id']}", task["state"], first_line(task.get("trace", "")))
         for task in found["tasks"]
     )
     return ConnectAnswer(found["connector"]["state"], tuple(tasks), date_s)
@@ -180,7 +181,3 @@ def look_at_keys(client: redis.Redis) -> Mapping[str, Any]:
     """What Redis says of its memory. Raises redis.RedisError, which `keys` makes an Away."""
     found: Mapping[str, Any] = client.info("memory")
     return found
-
-
-def _first_line(trace: str) -> str:
-    return trace.split("\n", 1)[0].strip()[:300]

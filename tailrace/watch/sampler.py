@@ -12,18 +12,16 @@ from typing import Any
 import httpx
 
 from connectors.spec import ConnectorSpec
-from consumer.event import TopicPartition
 from tailrace import lag_sources
 from tailrace.asking import Away, database
 from tailrace.config import Pipeline
 from tailrace.lag import Kafka, Source
 from tailrace.watch import assemble, probes, view
-from tailrace.watch.answers import Answers, Memory
+from tailrace.watch.answers import Answers, Memory, Offsets
 from tailrace.watch.skew import Clock
 from tailrace.watch.states import STALE_INTERVALS
 from tailrace.wiring import group_of, topic_of
 
-Offsets = Mapping[TopicPartition, int]
 KafkaAnswer = tuple[Mapping[str, Offsets | None], Kafka]
 """What each sink had applied before, and then Kafka's logs: in this order nothing seems done."""
 
@@ -39,7 +37,7 @@ class PipelineSampler:
             for name, sink in pipeline.sinks.items()
         }
         self._memory = Memory()
-        self._clocks = {name: Clock(name) for name in ("source", "connect", "worker")}
+        self._clocks = {name: Clock(name) for name in ("source", "connect")}
         self._heard: dict[str, float] = {}
         self._make_probes()
 

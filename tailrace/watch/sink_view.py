@@ -10,10 +10,10 @@ from consumer.metrics import Status
 from tailrace.health import STALE_AFTER_S
 from tailrace.lag import Log, lost
 from tailrace.watch import partition_state, states, view
-from tailrace.watch.answers import Answers, Memory, Offsets, why_away
+from tailrace.watch.answers import Answers, Memory, Offsets, why_away, wrong_clocks
+from tailrace.watch.answers import window as new_window
 from tailrace.watch.partition_state import Sample
 from tailrace.watch.probes import Seen, WorkersAnswer
-from tailrace.watch.skew import worth_showing
 from tailrace.watch.states import State, Verdict
 from tailrace.watch.waterfalls import corrected, fullest
 
@@ -32,6 +32,7 @@ def look(answers: Answers, memory: Memory, name: str, now_s: float) -> view.Sink
     lags = [part.lag_s for part in parts if part.lag_s is not None]
     etas = [part.verdict.eta_s for part in parts if part.verdict.eta_s is not None]
     raw = fullest(status.waterfall for status in statuses)
+    ahead_s = {skew.clock: skew.ahead_s for skew in wrong_clocks(answers)}
     behind = [part.behind_records for part in parts]
     return view.Sink(
         name=name,
@@ -48,7 +49,7 @@ def look(answers: Answers, memory: Memory, name: str, now_s: float) -> view.Sink
         duplicates=sum(each["duplicate"] + each["stale"] for each in ended),
         parked=sum(each["parked"] for each in ended) if statuses else None,
         retries=sum(status.held for status in statuses),
-        waterfall=None if raw is None else corrected(raw, _wrong_clocks(answers)),
+        waterfall=None if raw is None else corrected(raw, ahead_s),
     )
 
 
@@ -97,7 +98,7 @@ def _remember(
 ) -> None:
     """A sample of each look at Kafka, once."""
     assert isinstance(answers.kafka, Seen)
-    window = memory.partitions.setdefault((sink, at), deque(maxlen=2 * states.WINDOW))
+    window = memory.partitions.setdefault((sink, at), new_window())
     if window and window[-1].at_s == answers.kafka.answered_at_s:
         return
     applied, kafka = answers.kafka.answer[0].get(sink), answers.kafka.answer[1]
@@ -198,11 +199,6 @@ def _worker_views(answers: Answers, sink: str) -> Iterator[view.Worker]:
                     status.redis_away,
                     len(status.places),
                 )
-
-
-def _wrong_clocks(answers: Answers) -> dict[str, float]:
-    skews = answers.skews.items()
-    return {name: skew.ahead_s for name, skew in skews if skew and worth_showing(skew)}
 
 
 def _behind(sample: Sample) -> int | None:

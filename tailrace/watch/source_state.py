@@ -11,9 +11,9 @@ class Sample:
     """
     One look at the way from the database's log into Kafka.
 
-    `connector` and `tasks` are Connect's words (RUNNING, PAUSED, FAILED …), `trace` the first line
-    of why a task failed. `overdue_s` is how late the next heartbeat is in Kafka. `confirmed` and
-    `position` are LSNs: what the slot may forget, and the end of the log.
+    `connector` and `tasks` are Connect's words (RUNNING, PAUSED, FAILED …), `trace` the cause
+    why a task failed. `overdue_s` is how late the next heartbeat is in Kafka; `position` is the
+    LSN at the end of the log.
     """
 
     at_s: float
@@ -23,7 +23,6 @@ class Sample:
     has_slot: bool | None = None
     wal_status: str | None = None
     is_read: bool | None = None
-    confirmed: int | None = None
     position: int | None = None
     overdue_s: float | None = None
     has_beaten: bool = True

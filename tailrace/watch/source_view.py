@@ -64,7 +64,6 @@ def _sample(answers: Answers, now_s: float, *, in_snapshot: bool) -> source_stat
         has_slot=None if not isinstance(found, Seen) else slot is not None,
         wal_status=slot.wal_status if slot else None,
         is_read=None if slot is None else slot.active_pid is not None,
-        confirmed=slot.confirmed if slot else None,
         position=found.answer.position if isinstance(found, Seen) else None,
         overdue_s=overdue_s,
         has_connector=None if not isinstance(connect, Seen) else bool(connect.answer.connector),

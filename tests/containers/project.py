@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
 from examples.shop import database
 from tailrace.harness import effects
@@ -19,6 +20,11 @@ BASE = "docker-compose.yml"
 SECURE = "compose.secure.yml"
 THREE_BROKERS = "compose.three-brokers.yml"
 UP_WITHIN_S = 420
+
+long_run_only = pytest.mark.skipif(
+    os.environ.get("TAILRACE_CHAOS") != "long",
+    reason="only in the long run: TAILRACE_CHAOS=long",
+)
 
 
 def versions() -> dict[str, str]:

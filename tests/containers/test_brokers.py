@@ -4,23 +4,19 @@ compose.three-brokers.yml: a broker dies by SIGKILL under load and comes back, t
 Every record is on two brokers before it counts, so nothing is lost; the sink takes each once.
 """
 
-import os
 from collections.abc import Callable
 
 import pytest
 
 from examples.shop.load import Load
 from tailrace.harness.waits import eventually
-from tests.containers.project import BASE, THREE_BROKERS, Project
+from tests.containers.project import BASE, THREE_BROKERS, Project, long_run_only
 
 BROKERS = ("kafka-2", "kafka", "kafka-3")
 
 pytestmark = [
     pytest.mark.timeout(1800),
-    pytest.mark.skipif(
-        os.environ.get("TAILRACE_CHAOS") != "long",
-        reason="only in the long run: TAILRACE_CHAOS=long",
-    ),
+    long_run_only,
 ]
 
 

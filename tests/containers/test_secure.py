@@ -1,6 +1,5 @@
 """compose.secure.yml: the pipeline works, and nobody is let in without TLS and the password."""
 
-import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -9,16 +8,13 @@ import msgspec
 import pytest
 
 from tailrace.harness.waits import eventually
-from tests.containers.project import BASE, ROOT, SECURE, Project, run
+from tests.containers.project import BASE, ROOT, SECURE, Project, long_run_only, run
 
 PROBE = Path(__file__).with_name("probe.py")
 
 pytestmark = [
     pytest.mark.timeout(1200),
-    pytest.mark.skipif(
-        os.environ.get("TAILRACE_CHAOS") != "long",
-        reason="only in the long run: TAILRACE_CHAOS=long",
-    ),
+    long_run_only,
 ]
 
 

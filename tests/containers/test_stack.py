@@ -20,8 +20,8 @@ from testcontainers.core.network import Network
 from devstack import Endpoints, PartFailed, Stack, images
 from devstack.containers import FOLDER_LABEL, ContainerStack
 from devstack.endpoints import SECRETS
+from devstack.folder import PARTS
 from devstack.servers import ConnectContainer, KafkaContainer, PostgresContainer
-from devstack.stack import PARTS
 from tailrace.exits import FAILED, USAGE
 
 WHY_NOT = images.trouble()

@@ -16,7 +16,7 @@ from kafka import KafkaConsumer
 from typer.testing import CliRunner
 
 from devstack import Endpoints, PartFailed, Stack
-from devstack.stack import PARTS
+from devstack.folder import PARTS
 from tailrace.cli import app
 from tailrace.exits import UNHEALTHY
 
