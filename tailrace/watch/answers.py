@@ -13,7 +13,7 @@ from consumer.event import TopicPartition
 from tailrace.asking import Away
 from tailrace.lag import Kafka, Source
 from tailrace.watch import partition_state, source_state, states
-from tailrace.watch.probes import ConnectAnswer, Seen, WorkersAnswer
+from tailrace.watch.probes import Connector, Seen, WorkersAnswer
 from tailrace.watch.skew import worth_showing
 from tailrace.watch.states import Verdict
 from tailrace.watch.view import Skew
@@ -34,7 +34,7 @@ class Answers:
     allowed_lag_s: float
     source: Seen[Source] | Away | None
     kafka: Seen[tuple[Mapping[str, Offsets | None], Kafka]] | Away | None
-    connect: Seen[ConnectAnswer] | Away | None
+    connect: Seen[Connector | None] | Away | None
     redis: Seen[Mapping[str, Any]] | Away | None
     workers: Seen[list[WorkersAnswer]] | Away | None
     sinks_away: Mapping[str, str | None]
