@@ -10,6 +10,7 @@ import typer
 from tailrace.commands import (
     config,
     connector,
+    dashboard,
     demo,
     doctor,
     lag,
@@ -37,6 +38,7 @@ app.add_typer(stack.app, name="stack")
 app.command()(verify.verify)
 app.command()(lag.lag)
 app.command()(top.top)
+app.command()(dashboard.dashboard)
 app.command()(doctor.doctor)
 app.command()(run.run)
 app.command()(demo.demo)
