@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -24,7 +24,7 @@ from tailrace.lag import Head, Kafka, Log, Row, Source, SourceRow, rows, source_
 from tailrace.wiring import group_of, topic_of
 
 HEADS_WITHIN_S = 2.0
-TOPICS_EVERY_S = 10.0
+ATTEMPTS = 3
 SMALL_FETCH_BYTES = 64 << 10  # one record of each partition is all that is wanted
 NO_BROKER = "No Kafka broker answers at {}: start one, or correct kafka.bootstrap."
 _REQUEST_WITHIN_MS = ANSWER_WITHIN_S * 1000
@@ -178,21 +178,12 @@ class LogReader:
 
     def __init__(self, consumer: kafka.KafkaConsumer) -> None:
         self._consumer = consumer
-        self._topics: Collection[str] = ()
-        self._topics_at_s = float("-inf")
         self._beats: dict[Theirs, tuple[int, int | None]] = {}  # end of the log, and the newest
 
     def read(self, pipelines: Mapping[str, Wanted]) -> dict[str, Kafka]:
         """Ends of the topics' logs, the record at each sink's next offset, newest heartbeats."""
-        topics = {
-            t for sinks, _ in pipelines.values() for names, _ in sinks.values() for t in names
-        }
-        self._refresh(topics | {beats for _, beats in pipelines.values()})
-        of = {topic: self._partitions(topic) for topic in sorted(topics)}
-        beats_at = [Theirs(beats, 0) for _, beats in pipelines.values() if beats in self._topics]
-        data = [at for each in of.values() for at in each]
-        starts = self._consumer.beginning_offsets(data)
-        ends = self._consumer.end_offsets(data + beats_at)
+        of, starts, ends = self._bounds(pipelines)
+        beats_at = [at for _, beats in pipelines.values() if (at := Theirs(beats, 0)) in ends]
         self._hear(beats_at, ends)
         asked = [
             (at, offset)
@@ -223,16 +214,29 @@ class LogReader:
             found[name] = Kafka(logs, self._beats.get(Theirs(beats, 0), (0, None))[1])
         return found
 
-    def _refresh(self, wanted: Collection[str]) -> None:
-        """Which topics there are, asked again at once while one is missing."""
-        now_s = time.monotonic()
-        is_old = now_s - self._topics_at_s > TOPICS_EVERY_S
-        if is_old or any(topic not in self._topics for topic in wanted):
-            self._topics, self._topics_at_s = self._consumer.topics(), now_s
+    def _bounds(
+        self, pipelines: Mapping[str, Wanted]
+    ) -> tuple[dict[str, list[Theirs]], dict[Theirs, int], dict[Theirs, int]]:
+        """Of each topic the partitions; of each partition start and end, heartbeats included."""
+        topics = {
+            t for sinks, _ in pipelines.values() for names, _ in sinks.values() for t in names
+        }
+        for _ in range(ATTEMPTS):
+            known = self._consumer.topics()
+            of = {topic: self._partitions(topic) if topic in known else [] for topic in topics}
+            data = [at for each in of.values() for at in each]
+            beats = [Theirs(beats, 0) for _, beats in pipelines.values() if beats in known]
+            try:
+                return of, self._consumer.beginning_offsets(data), self._ends(data + beats)
+            except KeyError:  # what it knew of a topic was lost to an answer about others
+                continue
+        raise kafka.errors.LeaderNotAvailableError()
+
+    def _ends(self, partitions: Sequence[Theirs]) -> dict[Theirs, int]:
+        found: dict[Theirs, int] = self._consumer.end_offsets(partitions)
+        return {at: found[at] for at in partitions}
 
     def _partitions(self, topic: str) -> list[Theirs]:
-        if topic not in self._topics:
-            return []
         numbers = self._consumer.partitions_for_topic(topic) or ()
         return [Theirs(topic, number) for number in sorted(numbers)]
 

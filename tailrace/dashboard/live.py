@@ -11,14 +11,9 @@ from starlette.concurrency import run_in_threadpool
 from tailrace.dashboard.access import Refused
 from tailrace.dashboard.desk import MOST_STREAMS, Desk, desk_of, viewer
 from tailrace.dashboard.show import counts, render
+from tailrace.watch import view
 
 KEEP_FRAGMENTS = 64
-SOURCE_ACTS = (
-    ("pause", "Pause"),
-    ("resume", "Resume"),
-    ("restart-failed", "Restart failed tasks"),
-    ("restart", "Restart"),
-)
 
 router = APIRouter(prefix="/live", include_in_schema=False)
 
@@ -49,7 +44,7 @@ def pipeline(desk: Desk, wanted: Mapping[str, str]) -> str:
 
 
 def source(desk: Desk, wanted: Mapping[str, str]) -> str:
-    return _of_one(desk, wanted["name"], "source_live.html", acts=SOURCE_ACTS)
+    return _of_one(desk, wanted["name"], "source_live.html", acts_on=acts_on)
 
 
 def _of_one(desk: Desk, name: str, template: str, **values: Any) -> str:
@@ -58,6 +53,18 @@ def _of_one(desk: Desk, name: str, template: str, **values: Any) -> str:
     if found is None:
         return render("waiting.html")
     return render(template, one=found, snapshot=desk.hub.latest, trouble=desk.hub.trouble, **values)
+
+
+def acts_on(source: view.Source) -> list[tuple[str, str]]:
+    """What makes sense now, with what the button says."""
+    found = [("restart", "Restart")]
+    if any(task.state == "FAILED" for task in source.tasks):
+        found.insert(0, ("restart-failed", "Restart failed tasks"))
+    if source.connector in ("PAUSED", "STOPPED"):
+        found.insert(0, ("resume", "Resume"))
+    elif source.connector:
+        found.insert(0, ("pause", "Pause"))
+    return found
 
 
 FRAGMENTS: dict[str, Callable[[Desk, Mapping[str, str]], str]] = {

@@ -113,14 +113,22 @@ def waterfall(way: view.Waterfall) -> Markup:
 
 
 def concerns(pipeline: view.Pipeline) -> list[tuple[str, Verdict]]:
-    """What somebody should look at, worst first, each with where it is."""
-    found = [(f"sink {sink.name}", sink.verdict) for sink in pipeline.sinks]
-    found.append(("source", pipeline.source.verdict))
-    known = {verdict.reason for _, verdict in found}
-    if pipeline.verdict.reason not in known:
-        found.append(("pipeline", pipeline.verdict))
-    wrong = [each for each in found if each[1].state.is_wrong or each[1].state is State.PAUSED]
-    return sorted(wrong, key=lambda each: -each[1].state.badness)
+    """What somebody should look at, worst first, each with where; one cause is told once."""
+    found = [("source", pipeline.source.verdict)]
+    found += [(f"sink {sink.name}", sink.verdict) for sink in pipeline.sinks]
+    found.append(("pipeline", pipeline.verdict))
+    told: dict[str, tuple[list[str], Verdict]] = {}
+    for where, verdict in found:
+        if verdict.state.is_wrong or verdict.state is State.PAUSED:
+            told.setdefault(verdict.reason, ([], verdict))[0].append(where)
+    by_badness = sorted(told.values(), key=lambda each: -each[1].state.badness)
+    return [(_places(where), verdict) for where, verdict in by_badness]
+
+
+def _places(where: list[str]) -> str:
+    """The whole pipeline repeats what one of its parts says."""
+    parts = [each for each in where if each != "pipeline"]
+    return " and ".join(parts or where)
 
 
 def counts(pipelines: Iterable[view.Pipeline]) -> list[tuple[State, int]]:

@@ -4,6 +4,7 @@
 const QUIET_INTERVALS = 4; // without news, before the page says so
 let heardAtMs = Date.now();
 let isPaused = false;
+const GAP_S = 12; // without a look, and a line is broken; in steps of 30 s for the long ranges
 const charts = [];
 
 function tick() {
@@ -47,6 +48,10 @@ class Chart {
   add(atS, values) {
     const last = this.data[0].at(-1);
     if (last !== undefined && atS <= last) return;
+    if (last !== undefined && atS - last > GAP_S * (this.spanS > 3600 ? 30 : 1)) {
+      this.data[0].push(last + 0.001); // nobody looked: the line must not go on
+      this.data.slice(1).forEach((each) => each.push(null));
+    }
     this.data[0].push(atS);
     values.forEach((value, i) => this.data[i + 1].push(value));
     while (this.data[0].length && this.data[0][0] < atS - this.spanS) this.data.forEach((each) => each.shift());
@@ -71,12 +76,16 @@ class Chart {
       width: box.clientWidth || 320,
       height: 200,
       tzDate: (s) => uPlot.tzDate(new Date(s * 1000), "Etc/UTC"),
-      series: [{ label: "UTC" }, ...this.labels.map((label, i) => ({ label, stroke: colours[i], width: 2, spanGaps: false, dash: i ? [6, 3] : [] }))],
-      axes: [axis, { ...axis, size: 70, values: (_, ticks) => ticks.map((v) => shown(v, this.figure.dataset.unit)) }],
+      series: [{ label: "UTC", value: (_, s) => (s === null ? "–" : timeOf(s)) }, ...this.labels.map((label, i) => ({ label, stroke: colours[i], width: 2, spanGaps: false, dash: i ? [6, 3] : [] }))],
+      axes: [{ ...axis, values: (_, ticks) => ticks.map(timeOf) }, { ...axis, size: 70, values: (_, ticks) => ticks.map((v) => shown(v, this.figure.dataset.unit)) }],
       scales: { y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
     }, this.data, box);
     new ResizeObserver(() => this.plot.setSize({ width: box.clientWidth, height: 200 })).observe(box);
   }
+}
+
+function timeOf(s) {
+  return new Date(s * 1000).toISOString().slice(11, 19);
 }
 
 function colourOf(name) {
