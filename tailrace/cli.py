@@ -8,12 +8,14 @@ import sys
 import typer
 
 from tailrace.commands import (
+    actions,
     config,
     connector,
     dashboard,
     demo,
     doctor,
     lag,
+    parked,
     run,
     schema,
     stack,
@@ -33,12 +35,14 @@ app = typer.Typer(
 )
 app.add_typer(config.app, name="config")
 app.add_typer(connector.app, name="connector")
+app.add_typer(parked.app, name="parked")
 app.add_typer(schema.app, name="schema")
 app.add_typer(stack.app, name="stack")
 app.command()(verify.verify)
 app.command()(lag.lag)
 app.command()(top.top)
 app.command()(dashboard.dashboard)
+app.command()(actions.actions)
 app.command()(doctor.doctor)
 app.command()(run.run)
 app.command()(demo.demo)

@@ -27,7 +27,6 @@ HEADS_WITHIN_S = 2.0
 ATTEMPTS = 3
 SMALL_FETCH_BYTES = 64 << 10  # one record of each partition is all that is wanted
 NO_BROKER = "No Kafka broker answers at {}: start one, or correct kafka.bootstrap."
-_REQUEST_WITHIN_MS = ANSWER_WITHIN_S * 1000
 
 Offsets = Mapping[TopicPartition, int]
 
@@ -128,8 +127,13 @@ def next_offsets(connection: Connection, groups: Sequence[str]) -> dict[str, Off
 
 
 @contextmanager
-def kafka_consumer(brokers: Brokers) -> Iterator[kafka.KafkaConsumer]:
-    """A consumer without a group, which leaves no trace on the brokers."""
+def kafka_consumer(
+    brokers: Brokers,
+    *,
+    fetch_bytes: int = SMALL_FETCH_BYTES,
+    within_ms: int = ANSWER_WITHIN_S * 1000,
+) -> Iterator[kafka.KafkaConsumer]:
+    """A consumer without a group, which leaves no trace on the brokers. Raises Away."""
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what goes wrong is told by Away
     try:
         consumer = kafka.KafkaConsumer(
@@ -138,9 +142,9 @@ def kafka_consumer(brokers: Brokers) -> Iterator[kafka.KafkaConsumer]:
             enable_auto_commit=False,
             auto_offset_reset="none",
             allow_auto_create_topics=False,
-            max_partition_fetch_bytes=SMALL_FETCH_BYTES,
+            max_partition_fetch_bytes=fetch_bytes,
             bootstrap_timeout_ms=CONNECT_WITHIN_S * 1000,
-            request_timeout_ms=_REQUEST_WITHIN_MS,
+            request_timeout_ms=within_ms,
             metrics_enabled=False,
             **brokers.client(),
         )
