@@ -17,6 +17,7 @@ from tailrace.commands import (
     schema,
     stack,
     top,
+    trace,
     verify,
 )
 
@@ -37,6 +38,7 @@ app.add_typer(stack.app, name="stack")
 app.command()(verify.verify)
 app.command()(lag.lag)
 app.command()(top.top)
+app.command()(trace.trace)
 app.command()(doctor.doctor)
 app.command()(run.run)
 app.command()(demo.demo)

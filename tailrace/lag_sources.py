@@ -124,8 +124,10 @@ def next_offsets(connection: Connection, group: str) -> Offsets:
 
 
 @contextmanager
-def kafka_consumer(brokers: Brokers) -> Iterator[kafka.KafkaConsumer]:
-    """A consumer without a group, which leaves no trace on the brokers."""
+def kafka_consumer(
+    brokers: Brokers, fetch_bytes: int = SMALL_FETCH_BYTES
+) -> Iterator[kafka.KafkaConsumer]:
+    """A consumer without a group, which leaves no trace on the brokers. Raises Away."""
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what goes wrong is told by Away
     try:
         consumer = kafka.KafkaConsumer(
@@ -134,7 +136,7 @@ def kafka_consumer(brokers: Brokers) -> Iterator[kafka.KafkaConsumer]:
             enable_auto_commit=False,
             auto_offset_reset="none",
             allow_auto_create_topics=False,
-            max_partition_fetch_bytes=SMALL_FETCH_BYTES,
+            max_partition_fetch_bytes=fetch_bytes,
             bootstrap_timeout_ms=CONNECT_WITHIN_S * 1000,
             request_timeout_ms=_REQUEST_WITHIN_MS,
             metrics_enabled=False,
