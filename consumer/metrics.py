@@ -13,6 +13,7 @@ from itertools import pairwise
 import msgspec
 
 from consumer.facts import Applied, Assigned, Degraded, Fact, Held, Parked, Polled
+from consumer.settled import Ring, settled
 
 ENDS = ("written", "superseded", "stale", "duplicate", "filtered", "parked")
 BOUNDS_S = (0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.2, 2.5, 5.0, 15.0, 60.0, 300.0)
@@ -96,7 +97,10 @@ class Status(msgspec.Struct):
 
 
 class Tally:
-    """Listens to a worker's facts. Snapshot rows are kept out of the latencies: theirs is age."""
+    """
+    Listens to a worker's facts. Snapshot rows are kept out of the latencies: theirs is age.
+    `settled` has the newest batches.
+    """
 
     def __init__(
         self,
@@ -110,6 +114,7 @@ class Tally:
         self._recent_s: deque[float] = deque(maxlen=RECENT)
         self._ways: deque[tuple[float, ...]] = deque(maxlen=RECENT)
         self._status = Status(sink, worker, pid, started_at_s=self._now())
+        self.settled = Ring()
 
     def __call__(self, fact: Fact) -> None:
         status = self._status
@@ -145,13 +150,10 @@ class Tally:
         status.held_because = status.held_since_s = None
         status.received += fact.counts.records
         status.batches += 1
-        ended = status.ended
-        ended["written"] += fact.outcome.written
-        ended["superseded"] += fact.outcome.superseded
-        ended["stale"] += fact.outcome.stale
-        ended["duplicate"] += fact.counts.duplicates
-        ended["filtered"] += fact.counts.filtered
-        ended["parked"] += fact.counts.parked
+        batch = settled(fact, status.sink, status.worker, now_s)
+        self.settled.add(batch)
+        for name, count in batch.ended.items():
+            status.ended[name] += count
         for at, mark in fact.batch.marks.items():
             self._places[at] = Place(
                 at.topic, at.partition, mark.next_offset, mark.position.lsn, mark.committed_at_us

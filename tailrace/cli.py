@@ -20,6 +20,7 @@ from tailrace.commands import (
     schema,
     stack,
     top,
+    trace,
     verify,
 )
 
@@ -43,6 +44,7 @@ app.command()(lag.lag)
 app.command()(top.top)
 app.command()(dashboard.dashboard)
 app.command()(actions.actions)
+app.command()(trace.trace)
 app.command()(doctor.doctor)
 app.command()(run.run)
 app.command()(demo.demo)

@@ -1,5 +1,6 @@
 """
-/livez, /readyz, /metrics and /status.json, from a thread of the standard library's server.
+/livez, /readyz, /metrics, /status.json and /settled.json, from a thread of the standard library's
+server.
 
 Live: the loop comes by; a sink that is down does not make it dead. Ready: every worker runs, has
 its partitions, and is not held up.
@@ -9,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs
 
 import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
@@ -21,10 +23,14 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from consumer.metrics import BOUNDS_S, Histogram, Status
+from consumer.settled import Settled
 
+THERE_ARE = b"there are /livez, /readyz, /metrics, /status.json and /settled.json\n"
 STALE_AFTER_S = 10.0  # a loop that was not seen for so long hangs
 
 Statuses = Callable[[], list[Status]]
+FindSettled = Callable[[str, int, int], list[Settled]]
+"""Topic, partition, offset -> the batches that held the record."""
 
 
 def not_live(statuses: list[Status], now_s: float) -> str | None:
@@ -112,23 +118,17 @@ class Health:
     """Serves until the process ends; `url` says where. Raises OSError if the port is taken."""
 
     def __init__(
-        self, host: str, port: int, statuses: Statuses, is_stopping: Callable[[], bool]
+        self,
+        host: str,
+        port: int,
+        statuses: Statuses,
+        settled: FindSettled,
+        is_stopping: Callable[[], bool],
     ) -> None:
-        registry = CollectorRegistry()
-        registry.register(Exposition(statuses))
-
-        def answer(path: str) -> tuple[int, str, bytes]:
-            now_s = time.time()
-            if path == "/livez":
-                return _verdict(not_live(statuses(), now_s))
-            if path == "/readyz":
-                stopping = "draining" if is_stopping() else None
-                return _verdict(stopping or not_ready(statuses(), now_s))
-            if path == "/metrics":
-                return 200, "text/plain; version=0.0.4; charset=utf-8", generate_latest(registry)
-            if path == "/status.json":
-                return 200, "application/json", msgspec.json.encode(statuses())
-            return 404, "text/plain", b"there are /livez, /readyz, /metrics and /status.json\n"
+        self._statuses, self._settled, self._is_stopping = statuses, settled, is_stopping
+        self._registry = CollectorRegistry()
+        self._registry.register(Exposition(statuses))
+        answer = self._answer
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
@@ -147,9 +147,36 @@ class Health:
         self.url = f"http://{host}:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, name="health", daemon=True).start()
 
+    def _answer(self, path: str) -> tuple[int, str, bytes]:
+        now_s = time.time()
+        route, _, query = path.partition("?")
+        if route == "/livez":
+            return _verdict(not_live(self._statuses(), now_s))
+        if route == "/readyz":
+            stopping = "draining" if self._is_stopping() else None
+            return _verdict(stopping or not_ready(self._statuses(), now_s))
+        if route == "/metrics":
+            text = generate_latest(self._registry)
+            return 200, "text/plain; version=0.0.4; charset=utf-8", text
+        if route == "/status.json":
+            return 200, "application/json", msgspec.json.encode(self._statuses())
+        if route == "/settled.json":
+            return _of_record(query, self._settled)
+        return 404, "text/plain", THERE_ARE
+
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+def _of_record(query: str, settled: FindSettled) -> tuple[int, str, bytes]:
+    try:
+        said = parse_qs(query)
+        (topic,), (partition,), (offset,) = said["topic"], said["partition"], said["offset"]
+        found = settled(topic, int(partition), int(offset))
+    except (KeyError, ValueError):
+        return 400, "text/plain", b"/settled.json?topic=TEXT&partition=NUMBER&offset=NUMBER\n"
+    return 200, "application/json", msgspec.json.encode(found)
 
 
 def _verdict(trouble: str | None) -> tuple[int, str, bytes]:

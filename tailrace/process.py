@@ -19,13 +19,22 @@ import msgspec
 from consumer.errors import Diverged, Fenced, LogLost, Refused, Stopped, Unreachable
 from consumer.facts import Applied, Fact, Polled
 from consumer.metrics import Status, Tally
+from consumer.settled import Settled
 from tailrace.config import Pipeline
 from tailrace.exits import FAILED, INTERRUPTED, TRY_AGAIN, Problem
 from tailrace.journal import Journal
 from tailrace.wiring import Reached, wire
 
 STATUS_EVERY_S = 0.5
+SPANS_A_REPORT = 2_000  # some 200 kB; what is left goes with the next one
 STATUS_FD = "TAILRACE_STATUS_FD"
+
+
+class Report(msgspec.Struct):
+    """A line on the status pipe: how the worker is, and the batches that were settled since."""
+
+    status: Status
+    settled: list[Settled]
 
 
 class Worker:
@@ -42,6 +51,10 @@ class Worker:
 
     def status(self) -> Status:
         return self._tally.status()
+
+    def settled(self, topic: str, partition: int, offset: int) -> list[Settled]:
+        """The batches that held this record, newest first, as far as they are remembered."""
+        return self._tally.settled.find(topic, partition, offset)
 
     def run(self, *, instance: str | None, reached: Reached) -> None:
         """Until a signal. Raises Problem for what a person can mend."""
@@ -74,15 +87,23 @@ class Worker:
 
     def _report_to(self, pipe: int) -> None:
         def report() -> None:
+            reported = 0
             while True:
+                reported, batches = self._tally.settled.after(reported, SPANS_A_REPORT)
                 try:
-                    os.write(pipe, msgspec.json.encode(self.status()) + b"\n")
+                    _write(pipe, msgspec.json.encode(Report(self.status(), batches)) + b"\n")
                 except OSError:
                     self._stop.set()
                     return
                 threading.Event().wait(STATUS_EVERY_S)
 
         threading.Thread(target=report, name="status", daemon=True).start()
+
+
+def _write(pipe: int, line: bytes) -> None:
+    """All of it: a signal may cut a write short."""
+    while line:
+        line = line[os.write(pipe, line) :]
 
 
 def _tune() -> None:

@@ -19,9 +19,10 @@ import msgspec
 import structlog
 
 from consumer.metrics import Status
+from consumer.settled import Ring, Settled
 from tailrace.config import Pipeline
 from tailrace.exits import FAILED, OK
-from tailrace.process import STATUS_FD
+from tailrace.process import STATUS_FD, Report
 
 TICK_S = 0.1
 STEADY_AFTER_S = 30.0  # a worker that lived this long begins again with the shortest delay
@@ -47,6 +48,7 @@ class Child:
     failures: int = 0
     starts_at_s: float = 0.0
     ended: list[int] = field(default_factory=list)
+    settled: Ring = field(default_factory=Ring)
 
 
 class Daemon:
@@ -71,6 +73,11 @@ class Daemon:
             alive = child.process is not None and child.process.poll() is None
             found.append(msgspec.structs.replace(status, pid=status.pid if alive else 0))
         return found
+
+    def settled(self, topic: str, partition: int, offset: int) -> list[Settled]:
+        """Batches that held this record, of every worker, as far as they are remembered."""
+        found = (child.settled.find(topic, partition, offset) for child in self._children)
+        return [batch for batches in found for batch in batches]
 
     @property
     def is_stopping(self) -> bool:
@@ -128,7 +135,10 @@ class Daemon:
         with os.fdopen(pipe, "rb") as lines:
             for line in lines:
                 if line.endswith(b"\n"):
-                    child.status = msgspec.json.decode(line, type=Status)
+                    report = msgspec.json.decode(line, type=Report)
+                    child.status = report.status
+                    for batch in report.settled:
+                        child.settled.add(batch)
                     child.heard_at_s = time.time()
 
     def _drain(self) -> int:

@@ -34,7 +34,7 @@ def lag(
     from tailrace.lag_sources import measure
     from tailrace.source import spec_of
 
-    limit_s = None if most is None else _seconds(most)
+    limit_s = None if most is None else seconds(most, "--max")
     pipeline = load(config)
     rows, source = measure(pipeline, spec_of(pipeline))
     reasons = unknowns(rows, source)
@@ -52,14 +52,15 @@ def lag(
         raise typer.Exit(UNHEALTHY)
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str, option: str) -> float:
+    """What a time like 30s or 5m means. Raises Problem (TR-LAG-001) that names the option."""
     from tailrace.exits import USAGE, Problem
 
     match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)\s*(ms|s|m|h|)", text.strip())
     if match is None:
         raise Problem(
             "TR-LAG-001",
-            f"--max must be a time such as 30s, 500ms, 5m or 1h, not {text!r}.",
+            f"{option} must be a time such as 30s, 500ms, 5m or 1h, not {text!r}.",
             exit_code=USAGE,
         )
     return float(match[1]) * _UNITS[match[2]]

@@ -42,7 +42,7 @@ def _one(pipeline: Any, sink: str, number: int, instance: str | None) -> None:
     chosen(pipeline, sink)
     worker = Worker(pipeline, sink, number)
     if STATUS_FD not in os.environ:
-        _serve(pipeline, lambda: [worker.status()], lambda: False)
+        _serve(pipeline, lambda: [worker.status()], worker.settled, lambda: False)
     worker.run(instance=instance, reached=from_environment(os.environ))
 
 
@@ -52,11 +52,11 @@ def _daemon(config: Path, pipeline: Any) -> None:
     daemon = Daemon(config, pipeline)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: daemon.stop())
-    _serve(pipeline, daemon.statuses, lambda: daemon.is_stopping)
+    _serve(pipeline, daemon.statuses, daemon.settled, lambda: daemon.is_stopping)
     raise typer.Exit(daemon.run())
 
 
-def _serve(pipeline: Any, statuses: Any, is_stopping: Any) -> None:
+def _serve(pipeline: Any, statuses: Any, settled: Any, is_stopping: Any) -> None:
     import structlog
 
     from tailrace.exits import Problem
@@ -64,7 +64,7 @@ def _serve(pipeline: Any, statuses: Any, is_stopping: Any) -> None:
 
     host, port = pipeline.health.host, pipeline.health.port
     try:
-        health = Health(host, port, statuses, is_stopping)
+        health = Health(host, port, statuses, settled, is_stopping)
     except OSError as error:
         raise Problem(
             "TR-RUN-006",

@@ -144,10 +144,11 @@ class WorkersAnswer:
 
 def look_at_workers(client: httpx.Client, urls: Sequence[str]) -> list[WorkersAnswer]:
     """Each URL is asked at every address that its host's name stands for."""
-    return [_workers_at(client, each) for url in urls for each in _addresses(httpx.URL(url))]
+    return [_workers_at(client, each) for url in urls for each in addresses(httpx.URL(url))]
 
 
-def _addresses(url: httpx.URL) -> list[httpx.URL]:
+def addresses(url: httpx.URL) -> list[httpx.URL]:
+    """The URL with each address that its host's name stands for, in the place of the name."""
     try:
         found = socket.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
     except OSError:

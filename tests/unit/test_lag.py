@@ -8,7 +8,7 @@ import pytest
 from connectors.catalogue import Slot
 from consumer.event import TopicPartition
 from tailrace.asking import Away
-from tailrace.commands.lag import _seconds
+from tailrace.commands.lag import seconds
 from tailrace.exits import Problem
 from tailrace.lag import Head, Kafka, Log, Row, Source, over, rows, source_row, unknowns
 
@@ -138,13 +138,13 @@ def test_the_worst_partition_stands_for_its_sink() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("30s", 30), ("500ms", 0.5), ("1.5m", 90), ("2h", 7200), ("7", 7)]
+    ("text", "meant"), [("30s", 30), ("500ms", 0.5), ("1.5m", 90), ("2h", 7200), ("7", 7)]
 )
-def test_times(text: str, seconds: float) -> None:
-    assert _seconds(text) == seconds
+def test_times(text: str, meant: float) -> None:
+    assert seconds(text, "--max") == meant
 
 
 @pytest.mark.parametrize("text", ["", "s", "-1s", "3 days", "1e9", "nan"])
 def test_no_times(text: str) -> None:
     with pytest.raises(Problem, match="TR-LAG-001"):
-        _seconds(text)
+        seconds(text, "--max")
