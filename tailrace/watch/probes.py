@@ -111,8 +111,7 @@ def http(url: str, what: str) -> Iterator[httpx.Client]:
 def look_at_connector(client: httpx.Client, name: str) -> ConnectAnswer:
     """Raises httpx.HTTPError, which `http` makes an Away."""
     answer = client.get(f"/connectors/{name}/status")
-    date = answer.headers.get("date")
-    date_s = parsedate_to_datetime(date).timestamp() if date else None
+    date_s = _date_s(answer)
     if answer.status_code == httpx.codes.NOT_FOUND:
         return ConnectAnswer(None, (), date_s)
     answer.raise_for_status()
@@ -126,11 +125,15 @@ def look_at_connector(client: httpx.Client, name: str) -> ConnectAnswer:
 
 @dataclass(frozen=True, slots=True)
 class WorkersAnswer:
-    """What answered at one address: its workers' statuses, or why there are none."""
+    """
+    What answered at one address: its workers' statuses, or why there are none; `date_s` is its
+    clock, cut to whole seconds.
+    """
 
     where: str
     statuses: tuple[Status, ...]
     away: str | None = None
+    date_s: float | None = None
 
 
 def look_at_workers(client: httpx.Client, urls: Sequence[str]) -> list[WorkersAnswer]:
@@ -154,9 +157,15 @@ def _workers_at(client: httpx.Client, url: httpx.URL) -> WorkersAnswer:
     try:
         answer = client.get(url.join("/status.json"))
         answer.raise_for_status()
-        return WorkersAnswer(where, tuple(msgspec.json.decode(answer.content, type=list[Status])))
+        statuses = msgspec.json.decode(answer.content, type=list[Status])
+        return WorkersAnswer(where, tuple(statuses), date_s=_date_s(answer))
     except (httpx.HTTPError, msgspec.MsgspecError) as error:
         return WorkersAnswer(where, (), f"no worker answers at {where} ({type(error).__name__})")
+
+
+def _date_s(answer: httpx.Response) -> float | None:
+    date = answer.headers.get("date")
+    return parsedate_to_datetime(date).timestamp() if date else None
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from tailrace.config import Pipeline
 from tailrace.lag import Kafka, Source
 from tailrace.watch import assemble, probes, view
 from tailrace.watch.answers import Answers, Memory, Offsets
-from tailrace.watch.skew import Clock
+from tailrace.watch.skew import Clock, clock_of
 from tailrace.watch.states import STALE_INTERVALS
 from tailrace.wiring import group_of, topic_of
 
@@ -136,14 +136,21 @@ class PipelineSampler:
 
     def _hear_clocks(self) -> None:
         """Each answer counts once."""
-        connect, source = self._connect.seen, self._source.seen
+        connect, source, workers = self._connect.seen, self._source.seen, self._workers.seen
         if connect and connect.answer.date_s and self._is_new("connect", connect):
-            clock = self._clocks["connect"]
-            clock.heard(connect.asked_at_s, connect.answered_at_s, connect.answer.date_s, 1.0)
+            self._hear("connect", connect, connect.answer.date_s)
+        if workers and self._is_new("workers", workers):
+            for each in workers.answer:
+                if each.date_s:
+                    self._hear(clock_of(each.where), workers, each.date_s)
         if source and self._is_new("source", source):
             asked_at_s, answered_at_s = source.asked_at_s, source.answered_at_s
             shown_s = (asked_at_s + answered_at_s) / 2 + source.answer.ahead_s
             self._clocks["source"].heard(asked_at_s, answered_at_s, shown_s, 0.0)
+
+    def _hear(self, name: str, seen: probes.Seen[Any], date_s: float) -> None:
+        clock = self._clocks.setdefault(name, Clock(name))
+        clock.heard(seen.asked_at_s, seen.answered_at_s, date_s, 1.0)
 
     def _is_new(self, name: str, seen: probes.Seen[Any]) -> bool:
         before, self._heard[name] = self._heard.get(name), seen.asked_at_s
