@@ -59,7 +59,7 @@ def find(
         around=meant.lsn if isinstance(meant, Lsn) else None,
     )
     try:
-        with lag_sources.kafka_consumer(pipeline.kafka, scan.FETCH_BYTES) as consumer:
+        with lag_sources.kafka_consumer(pipeline.kafka, fetch_bytes=scan.FETCH_BYTES) as consumer:
             found = scan.scan(consumer, search, progress)
             sinks = [_sink(pipeline, name, began[name], found, consumer) for name in began]
     except Away as away:

@@ -70,3 +70,15 @@ def wrong_clocks(answers: Answers) -> list[Skew]:
 def why_away(found: object) -> str | None:
     """The sentence of an Away."""
     return found.sentence if isinstance(found, Away) else None
+
+
+def beat_overdue_s(answers: Answers) -> float | None:
+    """How late the next heartbeat is in Kafka; all that was committed before the last is there."""
+    found, kafka = answers.source, answers.kafka
+    if not isinstance(found, Seen) or not isinstance(kafka, Seen):
+        return None
+    beat_us = kafka.answer[1].beat_at_us
+    if beat_us is None:
+        return None
+    age_s = kafka.answered_at_s + found.answer.ahead_s - beat_us / 1e6
+    return max(0.0, age_s - 2 * answers.heartbeat_interval_ms / 1000)

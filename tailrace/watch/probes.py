@@ -119,10 +119,9 @@ def look_at_connect(client: httpx.Client) -> ConnectAnswer:
     """Raises httpx.HTTPError, which `http` makes an Away."""
     answer = client.get("/connectors?expand=status")
     answer.raise_for_status()
-    date = answer.headers.get("date")
-    date_s = parsedate_to_datetime(date).timestamp() if date else None
     found = msgspec.json.decode(answer.content)
-    return ConnectAnswer({name: _connector(of["status"]) for name, of in found.items()}, date_s)
+    connectors = {name: _connector(of["status"]) for name, of in found.items()}
+    return ConnectAnswer(connectors, _date_s(answer))
 
 
 def _connector(status: Mapping[str, Any]) -> Connector:
@@ -135,11 +134,15 @@ def _connector(status: Mapping[str, Any]) -> Connector:
 
 @dataclass(frozen=True, slots=True)
 class WorkersAnswer:
-    """What answered at one address: its workers' statuses, or why there are none."""
+    """
+    What answered at one address: its workers' statuses, or why there are none; `date_s` is its
+    clock, cut to whole seconds.
+    """
 
     where: str
     statuses: tuple[Status, ...]
     away: str | None = None
+    date_s: float | None = None
 
 
 def look_at_workers(client: httpx.Client, urls: Sequence[str]) -> list[WorkersAnswer]:
@@ -164,9 +167,15 @@ def _workers_at(client: httpx.Client, url: httpx.URL) -> WorkersAnswer:
     try:
         answer = client.get(url.join("/status.json"))
         answer.raise_for_status()
-        return WorkersAnswer(where, tuple(msgspec.json.decode(answer.content, type=list[Status])))
+        statuses = msgspec.json.decode(answer.content, type=list[Status])
+        return WorkersAnswer(where, tuple(statuses), date_s=_date_s(answer))
     except (httpx.HTTPError, msgspec.MsgspecError) as error:
         return WorkersAnswer(where, (), f"no worker answers at {where} ({type(error).__name__})")
+
+
+def _date_s(answer: httpx.Response) -> float | None:
+    date = answer.headers.get("date")
+    return parsedate_to_datetime(date).timestamp() if date else None
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from tailrace.watch import assemble, view
 from tailrace.watch.answers import Answers, Memory
 from tailrace.watch.probes import Probe, Seen
 from tailrace.watch.servers import Servers, Watched, known
-from tailrace.watch.skew import Clock
+from tailrace.watch.skew import Clock, clock_of
 
 INTERVAL_S = 1.0
 SHARE = 0.04  # of a core, that looking may take before it looks less often
@@ -40,7 +40,7 @@ class Sampler:
         self._watched = watched
         self._shortest_s = interval_s
         self._memories: dict[str, Memory] = defaultdict(Memory)
-        self._clocks: dict[int, tuple[Clock, float]] = {}
+        self._clocks: dict[tuple[int, str], tuple[Clock, float]] = {}
         self._servers = Servers(watched, interval_s)
 
     @property
@@ -86,35 +86,41 @@ class Sampler:
             redis=known(servers.keys[pipeline.redis.url]),
             workers=known(servers.workers[one.worker_urls]),
             sinks_away={name: servers.sinks[s.dsn].away for name, s in pipeline.sinks.items()},
-            skews={
-                "source": self._source_skew(source, pipeline.name),
-                "connect": self._connect_skew(connect),
-            },
+            skews=self._skews(pipeline.name, one),
         )
 
-    def _source_skew(self, probe: Probe[Any, Any], name: str) -> view.Skew | None:
-        seen = probe.seen
-        if seen is None:
-            return None
-        shown_s = (seen.asked_at_s + seen.answered_at_s) / 2 + seen.answer[name].ahead_s
-        return self._heard("source", probe, shown_s, tick_s=0.0)
-
-    def _connect_skew(self, probe: Probe[Any, Any]) -> view.Skew | None:
-        """An answer carries whole seconds."""
-        seen = probe.seen
-        if seen is None or seen.answer.date_s is None:
-            return None
-        return self._heard("connect", probe, seen.answer.date_s, tick_s=1.0)
+    def _skews(self, name: str, one: Watched) -> dict[str, view.Skew | None]:
+        """Of every clock that has answered, by its name; most tell whole seconds only."""
+        servers, found = self._servers, {}
+        source = servers.sources[one.pipeline.source.dsn]
+        connect = servers.connects[one.spec.connect_url]
+        workers = servers.workers[one.worker_urls]
+        if heard := source.seen:
+            shown_s = (heard.asked_at_s + heard.answered_at_s) / 2 + heard.answer[name].ahead_s
+            found["source"] = self._heard("source", source, heard, shown_s, tick_s=0.0)
+        if (told := connect.seen) and told.answer.date_s:
+            found["connect"] = self._heard("connect", connect, told, told.answer.date_s)
+        if said := workers.seen:
+            for each in said.answer:
+                if each.date_s:
+                    clock = clock_of(each.where)
+                    found[clock] = self._heard(clock, workers, said, each.date_s)
+        return found
 
     def _heard(
-        self, name: str, probe: Probe[Any, Any], shown_s: float, *, tick_s: float
+        self,
+        name: str,
+        probe: Probe[Any, Any],
+        seen: Seen[Any],
+        shown_s: float,
+        tick_s: float = 1.0,
     ) -> view.Skew | None:
         """Each answer counts once, whoever needs it."""
-        clock, heard_at_s = self._clocks.get(id(probe), (Clock(name), 0.0))
-        seen = probe.seen
-        if seen is not None and seen.asked_at_s != heard_at_s:
+        key = (id(probe), name)
+        clock, heard_at_s = self._clocks.get(key, (Clock(name), 0.0))
+        if seen.asked_at_s != heard_at_s:
             clock.heard(seen.asked_at_s, seen.answered_at_s, shown_s, tick_s)
-            self._clocks[id(probe)] = (clock, seen.asked_at_s)
+            self._clocks[key] = (clock, seen.asked_at_s)
         return clock.skew
 
 

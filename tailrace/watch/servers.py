@@ -26,7 +26,7 @@ from tailrace.watch.probes import Probe, Seen
 from tailrace.watch.states import STALE_INTERVALS
 from tailrace.wiring import group_of, topic_of
 
-SourceAnswer = Mapping[str, Source | None]
+SourceAnswer = Mapping[str, Source]
 SinkAnswer = Mapping[str, Offsets]
 KafkaAnswer = Mapping[str, tuple[Mapping[str, Offsets | None], Kafka]]
 

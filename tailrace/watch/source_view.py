@@ -2,7 +2,7 @@
 
 from tailrace.asking import Away
 from tailrace.watch import source_state, view
-from tailrace.watch.answers import Answers, Memory
+from tailrace.watch.answers import Answers, Memory, beat_overdue_s
 from tailrace.watch.budget import budget
 from tailrace.watch.probes import Seen
 
@@ -50,10 +50,7 @@ def _sample(answers: Answers, now_s: float, *, in_snapshot: bool) -> source_stat
     found, connect, kafka = parts
     slot = found.answer.slot if isinstance(found, Seen) else None
     beat_us = kafka.answer[1].beat_at_us if isinstance(kafka, Seen) else None
-    overdue_s = None
-    if beat_us is not None and isinstance(found, Seen) and isinstance(kafka, Seen):
-        age_s = kafka.answered_at_s + found.answer.ahead_s - beat_us / 1e6
-        overdue_s = max(0.0, age_s - 2 * answers.heartbeat_interval_ms / 1000)
+    overdue_s = beat_overdue_s(answers)
     connector = connect.answer if isinstance(connect, Seen) else None
     tasks = connector.tasks if connector else ()
     return source_state.Sample(

@@ -66,6 +66,10 @@ def test_picture() -> None:
 
 
 def test_words_for_figures() -> None:
-    assert (words.seconds(None), words.seconds(0.02), words.seconds(75.0)) == ("?", "20 ms", "75.0 s")
+    assert (words.seconds(None), words.seconds(0.02), words.seconds(75.0)) == (
+        "?",
+        "20 ms",
+        "75.0 s",
+    )
     assert (words.span(59), words.span(7200), words.span(3 * 86400)) == ("59 s", "2 h", "3 d")
     assert top.spark([0.0, 0.0]) == "▁▁"
