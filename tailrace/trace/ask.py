@@ -31,19 +31,22 @@ WITHIN_S = 2.0 * CONNECT_WITHIN_S + CLOCK_LOOKS * CLOCK_EVERY_S
 FindSettled = Callable[[Place], Sequence[Settled] | str]
 
 
-def before_search(
-    pipeline: Pipeline, spec: ConnectorSpec
-) -> tuple[Source | Away, Skew | Away, Mapping[str, target.Marks | Away]]:
-    """Source, Connect's clock, and each sink's marks; all asked at the same time."""
-    questions: dict[str, Callable[[], Any]] = {
-        "the source": lambda: lag_sources.read_source(pipeline, spec),
-        "Connect": lambda: _connect_clock(spec),
-    }
-    for name in pipeline.sinks:
-        questions[f"sink {name}"] = partial(_marks, pipeline, name)
-    found = ask(questions, WITHIN_S)
-    marks = {name: found[f"sink {name}"] for name in pipeline.sinks}
-    return found["the source"], found["Connect"], marks
+def clocks(pipeline: Pipeline, spec: ConnectorSpec) -> tuple[Source | Away, Skew | Away]:
+    """The source with its clock, and Connect's clock; takes a second."""
+    found = ask(
+        {
+            "the source": lambda: lag_sources.read_source(pipeline, spec),
+            "Connect": lambda: _connect_clock(spec),
+        },
+        WITHIN_S,
+    )
+    return found["the source"], found["Connect"]
+
+
+def marks(pipeline: Pipeline) -> Mapping[str, target.Marks]:
+    """How far each sink is; nothing for one that does not answer."""
+    found = ask({name: partial(_marks, pipeline, name) for name in pipeline.sinks}, WITHIN_S)
+    return {name: {} if isinstance(each, Away) else each for name, each in found.items()}
 
 
 def sink_now(pipeline: Pipeline, name: str, changes: Sequence[ChangeEvent]) -> Any:
