@@ -95,6 +95,7 @@ class Lab:
             "kafka": {"bootstrap": self.at.kafka},
             "redis": {"url": self.at.redis},
             "sinks": {name: {"type": "postgres", "dsn": self.target}},
+            "health": {"port": 0},
         }
         file.touch(mode=0o600)
         file.write_text(yaml.safe_dump(pipeline))

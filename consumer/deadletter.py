@@ -11,6 +11,7 @@ from typing import Any
 
 import kafka
 import kafka.errors
+from msgspec.structs import astuple
 
 from consumer.errors import Busy
 from consumer.event import DeadLetter
@@ -90,5 +91,6 @@ class KafkaDeadLetters:
             "partition": str(record.at.partition),
             "offset": str(record.offset),
             "timestamp_ms": str(record.timestamp_ms),
+            "position": " ".join(map(str, astuple(letter.position))) if letter.position else "",
         }
         return [(HEADER + name, fact.encode()) for name, fact in facts.items()]

@@ -147,8 +147,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A record that could not be applied, with the sentence that says why."""
+    """
+    A record that could not be applied, with the sentence that says why; `position` is its place in
+    the order as it was decoded, None where it was not.
+    """
 
     record: Record
     reason: str
     table: str | None = None
+    position: Position | None = None

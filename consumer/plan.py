@@ -27,4 +27,7 @@ def without(batch: Batch, rejected: Rejected) -> Batch:
 
 def letters(rejected: Rejected) -> list[DeadLetter]:
     """What was refused, with the sink's reason for each."""
-    return [DeadLetter(change.record, reason, change.table) for change, reason in rejected.refused]
+    return [
+        DeadLetter(change.record, reason, change.table, change.position)
+        for change, reason in rejected.refused
+    ]

@@ -32,6 +32,7 @@ SESSION = (
 def create_schema(connection: psycopg.Connection[Any]) -> None:
     """The sink's own tables, if they are not there. Needs the right to create a schema."""
     connection.execute(STATEMENTS["schema"])
+    connection.execute(STATEMENTS["parked"])
 
 
 class PostgresSink:

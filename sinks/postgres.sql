@@ -21,6 +21,17 @@ CREATE TABLE IF NOT EXISTS tailrace.tombstones (
 );
 CREATE INDEX IF NOT EXISTS tombstones_by_age ON tailrace.tombstones USING brin (deleted_at);
 
+-- name: parked
+-- What became of dead letters: `log` is Kafka's id of their topic, `number` the offset in it.
+CREATE TABLE IF NOT EXISTS tailrace.parked (
+  sink text, log text, number bigint,
+  outcome text NOT NULL CHECK (outcome IN ('redriven', 'discarded')),
+  effect text NOT NULL CHECK (effect IN ('written', 'stale', 'none')),
+  at timestamptz NOT NULL DEFAULT now(),
+  actor text NOT NULL, reason text NOT NULL, action_id bigint NOT NULL,
+  PRIMARY KEY (sink, log, number)
+);
+
 -- name: columns
 -- What the target looks like, with the base type of domains and the element type of arrays.
 SELECT n.nspname || '.' || c.relname, n.nspname, c.relname, a.attname,
@@ -60,6 +71,11 @@ FROM unnest(%s::text[], %s::int[], %s::bigint[], %s::bigint[], %s::bigint[], %s:
 WHERE o.sink = %s AND o.topic = n.topic AND o.partition = n.partition
   AND o.next_offset = n.start AND o.epoch = n.epoch;
 
+-- name: hold
+-- A redrive holds the worker's next `advance` off, or waits for the one that is under way.
+SELECT gen, commit, lsn, extract(epoch FROM now())::float8 FROM tailrace.offsets
+WHERE sink = %s AND topic = %s AND partition = %s FOR UPDATE;
+
 -- name: reached
 -- After a lost answer: did the transaction commit? Only its own epoch may say yes.
 SELECT count(*) FROM tailrace.offsets o
@@ -94,6 +110,10 @@ FROM STDIN (FORMAT csv, QUOTE E'\x01', NULL '');
 -- With the key as the source wrote it, and which values did not travel.
 COPY {stage} ({columns}, _cdc_gen, _cdc_commit, _cdc_lsn, _key, _kept)
 FROM STDIN (FORMAT csv, QUOTE E'\x01', NULL '');
+
+-- name: empty_stage
+-- A stage that is used again in the same transaction still has the rows of its last use.
+DELETE FROM {stage};
 
 -- name: bury
 -- A deleted row leaves its position behind, or a late repeat would bring it back (I3).

@@ -55,9 +55,13 @@ class Target:
         """Rows of nothing but the key."""
         return Shape(self, self.key, f"tailrace_stage_{self._number}_deletes")
 
+    def stages(self) -> "list[Shape]":
+        """Shapes whose stage is there."""
+        return [shape for shape in (self.deletes, *self._shapes.values()) if shape.is_staged]
+
     def forget_stages(self) -> None:
         """After a rollback: stages that were made in that transaction are gone."""
-        for shape in (self.deletes, *self._shapes.values()):
+        for shape in self.stages():
             shape.is_staged = False
 
     def absent_from(self, row: Mapping[str, Any]) -> frozenset[str]:
@@ -112,8 +116,8 @@ class Shape:
         composed = {
             name: sql.SQL(STATEMENTS[name]).format(**parts)
             for name in (
-                "stage copy_fresh copy_stage bury delete upsert update_kept missing_kept "
-                "lock_truncate truncate"
+                "stage empty_stage copy_fresh copy_stage bury delete upsert update_kept "
+                "missing_kept lock_truncate truncate"
             ).split()
         }
         parts["not_buried"] = parts["not_stale"] = sql.SQL("true")

@@ -82,8 +82,14 @@ class Writer:
             stale=len(changes) - len(above) + len(newest.changes) - written,
         )
 
+    def empty_stages(self, connection: Connection, target: Target) -> None:
+        """Before another run of the same table in this transaction."""
+        for shape in target.stages():
+            connection.execute(shape.statements["empty_stage"])
+
     def _truncate(self, connection: Connection, target: Target, change: ChangeEvent) -> Outcome:
         """A barrier: older rows go, and older changes stay out from now on."""
+        self.empty_stages(connection, target)
         statements = target.shape().statements
         connection.execute(statements["lock_truncate"])
         raised = connection.execute(

@@ -11,8 +11,10 @@ from typing import Any
 import click
 
 COMMANDS: Mapping[str, str] = {
+    "actions": ("Who did what to the pipeline, when, why, and what came of it; the newest first."),
     "config": "The pipeline file: start one, show what holds, print its schema.",
     "connector": "The source connector: what it needs, a plan, then exactly that.",
+    "parked": "Records that a sink refused: look, apply them again, or give them up.",
     "schema": "Target tables from the source's catalogue: a plan, then exactly that.",
     "stack": "Kafka, Connect, Postgres and Redis on loopback, for development.",
     "verify": "Compare each sink with the source by checksums, and name the rows that differ.",
@@ -21,16 +23,13 @@ COMMANDS: Mapping[str, str] = {
         " one's age."
     ),
     "top": "State, lag, rates and the slowest stage of each sink, until Ctrl-C.",
+    "dashboard": "Serve the lag dashboard for one or more pipelines until stopped.",
     "trace": (
         "When a change was committed, decoded, appended, polled and applied, and what its row is"
         " now."
     ),
-    "doctor": (
-        "Look at everything that the pipeline needs, and say what to do where it is amiss."
-    ),
-    "run": (
-        "Apply changes until stopped: a process for each worker of each sink, or one of them."
-    ),
+    "doctor": ("Look at everything that the pipeline needs, and say what to do where it is amiss."),
+    "run": ("Apply changes until stopped: a process for each worker of each sink, or one of them."),
     "demo": "Real servers, a shop under load, two workers.",
 }
 """Each command with the first line of its help, so that the list needs no command's module."""

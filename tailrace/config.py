@@ -28,6 +28,7 @@ from tailrace.values import (
     Size,
     Tables,
     Text,
+    Token,
     names,
     shown,
 )
@@ -148,7 +149,7 @@ class Health(Section, frozen=True):
     """Where the daemon answers /livez, /readyz, /metrics and /status.json."""
 
     host: Annotated[Text, Meta(description="Loopback unless you say otherwise")] = "127.0.0.1"
-    port: Annotated[Port, Meta(description="0: a free one, named in the log")] = 0
+    port: Annotated[Port, Meta(description="0: a free one, named in the log")] = 9481
 
 
 class Dashboard(Section, frozen=True):
@@ -167,6 +168,12 @@ class Dashboard(Section, frozen=True):
     allowed_lag_s: Annotated[
         float, Meta(ge=0, title="seconds", description="From when a lag is worth a word")
     ] = 10.0
+    operator_token: Annotated[
+        Token | None, Meta(description="Who knows it may act; made anew at each start if left out")
+    ] = None
+    viewer_token: Annotated[
+        Token | None, Meta(description="Who knows it may look; needed where host is not loopback")
+    ] = None
 
 
 class Log(Section, frozen=True):

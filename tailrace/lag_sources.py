@@ -24,9 +24,9 @@ from tailrace.lag import Head, Kafka, Log, Row, Source, SourceRow, rows, source_
 from tailrace.wiring import group_of, topic_of
 
 HEADS_WITHIN_S = 2.0
+ATTEMPTS = 3
 SMALL_FETCH_BYTES = 64 << 10  # one record of each partition is all that is wanted
 NO_BROKER = "No Kafka broker answers at {}: start one, or correct kafka.bootstrap."
-_REQUEST_WITHIN_MS = ANSWER_WITHIN_S * 1000
 
 Offsets = Mapping[TopicPartition, int]
 
@@ -109,23 +109,29 @@ def read_sink(pipeline: Pipeline, name: str) -> Offsets:
     what = f"database of sink {name}"
     with database(pipeline.sinks[name].dsn, what) as connection:
         try:
-            return next_offsets(connection, group_of(pipeline, name))
+            group = group_of(pipeline, name)
+            return next_offsets(connection, [group])[group]
         except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
             raise Away(
                 f"The {what} has no tailrace.offsets: run `tailrace schema apply`."
             ) from None
 
 
-def next_offsets(connection: Connection, group: str) -> Offsets:
-    """Of every partition that the sink has met. Raises psycopg.Error where its table is not."""
-    query = "SELECT topic, partition, next_offset FROM tailrace.offsets WHERE sink = %s"
-    rows = connection.execute(query, [group])
-    return {TopicPartition(topic, number): offset for topic, number, offset in rows}
+def next_offsets(connection: Connection, groups: Sequence[str]) -> dict[str, Offsets]:
+    """Of each sink, for every partition it has met. Raises psycopg.Error without their table."""
+    query = "SELECT sink, topic, partition, next_offset FROM tailrace.offsets WHERE sink = ANY (%s)"
+    found: dict[str, dict[TopicPartition, int]] = {group: {} for group in groups}
+    for group, topic, number, offset in connection.execute(query, [list(groups)]):
+        found[group][TopicPartition(topic, number)] = offset
+    return dict(found)
 
 
 @contextmanager
 def kafka_consumer(
-    brokers: Brokers, fetch_bytes: int = SMALL_FETCH_BYTES
+    brokers: Brokers,
+    *,
+    fetch_bytes: int = SMALL_FETCH_BYTES,
+    within_ms: int = ANSWER_WITHIN_S * 1000,
 ) -> Iterator[kafka.KafkaConsumer]:
     """A consumer without a group, which leaves no trace on the brokers. Raises Away."""
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what goes wrong is told by Away
@@ -138,7 +144,7 @@ def kafka_consumer(
             allow_auto_create_topics=False,
             max_partition_fetch_bytes=fetch_bytes,
             bootstrap_timeout_ms=CONNECT_WITHIN_S * 1000,
-            request_timeout_ms=_REQUEST_WITHIN_MS,
+            request_timeout_ms=within_ms,
             metrics_enabled=False,
             **brokers.client(),
         )
@@ -152,59 +158,123 @@ def kafka_consumer(
         consumer.close(autocommit=False)
 
 
+Wanted = tuple[Mapping[str, tuple[Sequence[str], Offsets]], str]
+"""Of each sink of a pipeline the topics and the next offsets; and the topic of its heartbeats."""
+
+
+@contextmanager
+def log_reader(brokers: Brokers) -> Iterator["LogReader"]:
+    """One with a connection of its own. Raises Away."""
+    with kafka_consumer(brokers) as consumer:
+        yield LogReader(consumer)
+
+
 def read_kafka(
     brokers: Brokers, sinks: Mapping[str, tuple[Sequence[str], Offsets]], beats: str
 ) -> Kafka:
-    """As `read_logs`, over a connection of its own. Raises Away."""
-    with kafka_consumer(brokers) as consumer:
-        return read_logs(consumer, sinks, beats)
+    """The logs of one pipeline, over a connection of its own. Raises Away."""
+    with log_reader(brokers) as reader:
+        return reader.read({"": (sinks, beats)})[""]
 
 
-def read_logs(
-    consumer: kafka.KafkaConsumer,
-    sinks: Mapping[str, tuple[Sequence[str], Offsets]],
-    beats: str,
-) -> Kafka:
-    """Ends of the topics' logs, and the record at each sink's next offset."""
-    known = consumer.topics()
-    logs = {}
-    for name, (topics, applied) in sinks.items():
-        at = [
-            TopicPartition(topic, number)
-            for topic in topics
-            if topic in known
-            for number in sorted(consumer.partitions_for_topic(topic) or ())
+class LogReader:
+    """The logs of any number of pipelines over one consumer, with few questions to the brokers."""
+
+    def __init__(self, consumer: kafka.KafkaConsumer) -> None:
+        self._consumer = consumer
+        self._beats: dict[Theirs, tuple[int, int | None]] = {}  # end of the log, and the newest
+
+    def read(self, pipelines: Mapping[str, Wanted]) -> dict[str, Kafka]:
+        """Ends of the topics' logs, the record at each sink's next offset, newest heartbeats."""
+        of, starts, ends = self._bounds(pipelines)
+        beats_at = [at for _, beats in pipelines.values() if (at := Theirs(beats, 0)) in ends]
+        self._hear(beats_at, ends)
+        asked = [
+            (at, offset)
+            for sinks, _ in pipelines.values()
+            for topics_of_sink, applied in sinks.values()
+            for topic in topics_of_sink
+            for at in of[topic]
+            if starts[at] <= (offset := applied.get(TopicPartition(*at), 0)) < ends[at]
         ]
-        logs[name] = _logs(consumer, at, applied)
-    return Kafka(logs, _newest_beat_us(consumer, beats) if beats in known else None)
+        heads = self._heads(asked, ends)
 
+        def log(at: Theirs, offset: int) -> Log:
+            head = heads.get((at, offset))
+            # Nothing but a transaction's marker is left: no record is behind.
+            is_done = head is None and (at, offset) in heads
+            return Log(starts[at], offset if is_done else ends[at], head)
 
-def _logs(
-    consumer: kafka.KafkaConsumer, partitions: Sequence[TopicPartition], applied: Offsets
-) -> dict[TopicPartition, Log]:
-    theirs = [Theirs(*at) for at in partitions]
-    starts = consumer.beginning_offsets(theirs)
-    ends = consumer.end_offsets(theirs)
-    wanted = {
-        at: offset
-        for at, offset in ((at, applied.get(TopicPartition(*at), 0)) for at in theirs)
-        if starts[at] <= offset < ends[at]
-    }
-    heads = _heads(consumer, wanted, ends)
-    logs = {}
-    for at in theirs:
-        head = heads.get(at)
-        # Nothing but a transaction's marker is left: no record is behind.
-        is_done = at in wanted and head is None and at in heads
-        end = wanted[at] if is_done else ends[at]
-        logs[TopicPartition(*at)] = Log(starts[at], end, head)
-    return logs
+        found = {}
+        for name, (sinks, beats) in pipelines.items():
+            logs = {
+                sink: {
+                    (ours := TopicPartition(*at)): log(at, applied.get(ours, 0))
+                    for topic in topics_of_sink
+                    for at in of[topic]
+                }
+                for sink, (topics_of_sink, applied) in sinks.items()
+            }
+            found[name] = Kafka(logs, self._beats.get(Theirs(beats, 0), (0, None))[1])
+        return found
+
+    def _bounds(
+        self, pipelines: Mapping[str, Wanted]
+    ) -> tuple[dict[str, list[Theirs]], dict[Theirs, int], dict[Theirs, int]]:
+        """Of each topic the partitions; of each partition start and end, heartbeats included."""
+        topics = {
+            t for sinks, _ in pipelines.values() for names, _ in sinks.values() for t in names
+        }
+        for _ in range(ATTEMPTS):
+            known = self._consumer.topics()
+            of = {topic: self._partitions(topic) if topic in known else [] for topic in topics}
+            data = [at for each in of.values() for at in each]
+            beats = [Theirs(beats, 0) for _, beats in pipelines.values() if beats in known]
+            try:
+                return of, self._consumer.beginning_offsets(data), self._ends(data + beats)
+            except KeyError:  # what it knew of a topic was lost to an answer about others
+                continue
+        raise kafka.errors.LeaderNotAvailableError()
+
+    def _ends(self, partitions: Sequence[Theirs]) -> dict[Theirs, int]:
+        found: dict[Theirs, int] = self._consumer.end_offsets(partitions)
+        return {at: found[at] for at in partitions}
+
+    def _partitions(self, topic: str) -> list[Theirs]:
+        numbers = self._consumer.partitions_for_topic(topic) or ()
+        return [Theirs(topic, number) for number in sorted(numbers)]
+
+    def _hear(self, beats: Sequence[Theirs], ends: Mapping[Theirs, int]) -> None:
+        """The newest heartbeats, of the topics where there is a new one."""
+        news = [at for at in beats if ends[at] and self._beats.get(at, (0, None))[0] != ends[at]]
+        heads = _heads(self._consumer, {at: ends[at] - 1 for at in news}, ends)
+        # Where that was a transaction's marker, the record is before it.
+        before = {at: ends[at] - 2 for at, head in heads.items() if head is None and ends[at] > 1}
+        heads |= _heads(self._consumer, before, ends)
+        for at, head in heads.items():
+            is_beat = head is not None and not head.is_snapshot
+            self._beats[at] = (ends[at], head.committed_at_us if head and is_beat else None)
+
+    def _heads(
+        self, asked: Sequence[tuple[Theirs, int]], ends: Mapping[Theirs, int]
+    ) -> dict[tuple[Theirs, int], Head | None]:
+        """A consumer stands at one offset of a partition: where sinks differ, it goes again."""
+        found: dict[tuple[Theirs, int], Head | None] = {}
+        left = set(asked)
+        while left:
+            this_round = dict(left)
+            heads = _heads(self._consumer, this_round, ends)
+            found |= {(at, this_round[at]): head for at, head in heads.items()}
+            left -= set(this_round.items())
+        return found
 
 
 def _heads(
     consumer: kafka.KafkaConsumer, wanted: Mapping[Theirs, int], ends: Mapping[Theirs, int]
 ) -> dict[Theirs, Head | None]:
     """The first record from each wanted offset; None where there is none before the end."""
+    if not wanted:
+        return {}
     consumer.assign(list(wanted))
     consumer.resume(*wanted)  # assigned again, a partition stays as paused as it was
     for at, offset in wanted.items():
@@ -228,11 +298,3 @@ def _head(record: Any) -> Head:
     except (msgspec.MsgspecError, RecursionError):
         return Head(record.offset, record.timestamp * 1000, is_snapshot=False)
     return Head(record.offset, envelope.source.ts_us, is_snapshot=envelope.op == "r")
-
-
-def _newest_beat_us(consumer: kafka.KafkaConsumer, topic: str) -> int | None:
-    at = Theirs(topic, 0)
-    ends = consumer.end_offsets([at])
-    last = max(0, ends[at] - 1)
-    head = _heads(consumer, {at: last}, ends).get(at) if ends[at] else None
-    return None if head is None or head.is_snapshot else head.committed_at_us

@@ -162,6 +162,8 @@ def refuse(wanted: Catalogue, tables: Sequence[str]) -> None:
 def _surroundings(wanted: Catalogue, there: Catalogue) -> Iterator[Change]:
     if "sink tables" not in there.present:
         yield Change("create the sink's own tables in schema tailrace", target.STATEMENTS["schema"])
+    if "parked table" not in there.present:
+        yield Change("create table tailrace.parked", target.STATEMENTS["parked"])
     for schema in sorted({table.schema for table in wanted.tables.values()} - there.present):
         yield Change(f"create schema {schema}", _text(sql.SQL("CREATE SCHEMA {0}"), schema))
     columns = [column for table in wanted.tables.values() for column in table.columns]

@@ -33,10 +33,12 @@ WHERE t.oid = ANY (%s) OR n.nspname || '.' || t.typname = ANY (%s)
 GROUP BY t.oid, n.nspname, t.typname;
 
 -- name: present
--- What of these the database has: schemas, extensions, and the sink's own tables.
+-- What of these the database has: schemas, extensions, and the sink's own tables (older targets
+-- lack the second).
 SELECT nspname FROM pg_namespace
 UNION ALL SELECT 'extension ' || extname FROM pg_extension
-UNION ALL SELECT 'sink tables' WHERE to_regclass('tailrace.offsets') IS NOT NULL;
+UNION ALL SELECT 'sink tables' WHERE to_regclass('tailrace.offsets') IS NOT NULL
+UNION ALL SELECT 'parked table' WHERE to_regclass('tailrace.parked') IS NOT NULL;
 
 -- name: create_table
 -- The source's columns and key, and the guards.

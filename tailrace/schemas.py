@@ -17,7 +17,11 @@ from connectors.catalogue import Slot
 from connectors.errors import Finding
 from connectors.operate import Part
 from connectors.plan import Change
+from tailrace.actions import Actions
 from tailrace.lag import Row, SourceRow
+from tailrace.parked.decide import Discarded, Redriven
+from tailrace.parked.letter import Letter
+from tailrace.parked.letters import Groups, Pages
 from tailrace.schema import Change as TableChange
 from tailrace.trace.view import Trace
 from tailrace.verify import Difference
@@ -137,19 +141,29 @@ class Compared(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What a command prints: its type, and that in words."""
+    """What a command prints: its type, one of several if its options decide; and that in words."""
 
     type: Any
     says: str
+    or_else: tuple[Any, ...] = ()
 
 
 OUTPUTS: Mapping[str, Output] = {
-    "config show": Output(dict[str, Any], "Values by dotted key; with --origin objects."),
+    "actions": Output(Actions, "What operators did, the newest first."),
+    "config show": Output(
+        dict[str, Setting],
+        "By dotted key with --origin, else values alone.",
+        (dict[str, Any],),
+    ),
     "connector plan": Output(ConnectorPlan, "What source and Connect still need."),
     "connector status": Output(ConnectorStatus, "The connector as it is."),
     "demo": Output(Demo, "What the run came to."),
     "doctor": Output(Doctor, "Every check."),
     "lag": Output(Lag, "How far behind each partition of each sink is, and the source's log."),
+    "parked discard": Output(Discarded, "Which letters were given up."),
+    "parked list": Output(Pages, "Letters by sink; with --group kinds of them.", (Groups,)),
+    "parked redrive": Output(Redriven, "What became of each letter."),
+    "parked show": Output(Letter, "One letter."),
     "schema plan": Output(dict[str, list[TableChange]], "Statements by sink."),
     "stack status": Output(list[StackPart], "The servers of the stack."),
     "stack up": Output(StackAddresses, "Where they answer."),
@@ -166,6 +180,7 @@ ACTS: Mapping[str, str] = {
     "connector pause": "acts; then see `tailrace connector status --json`",
     "connector restart": "acts; then see `tailrace connector status --json`",
     "connector resume": "acts; then see `tailrace connector status --json`",
+    "dashboard": "serves; the same data is at `tailrace top --json`",
     "run": "runs; its log is JSON with `log.format: json`, its state is at `/status.json`",
     "schema apply": "acts; what it would do is in `tailrace schema plan --json`",
     "stack down": "acts; then see `tailrace stack status --json`",
@@ -175,14 +190,16 @@ ACTS: Mapping[str, str] = {
 
 def schema(output: Output) -> dict[str, Any]:
     """JSON Schema (2020-12) of what is printed, in which nothing is optional or left open."""
-    whole = msgspec.json.schema(output.type)
-    for definition in [whole, *whole.get("$defs", {}).values()]:
+    found, definitions = msgspec.json.schema_components((output.type, *output.or_else))
+    whole = {"anyOf": list(found)} if output.or_else else dict(found[0])
+    for definition in definitions.values():
         if "properties" in definition:
             definition["required"] = list(definition["properties"])
             definition["additionalProperties"] = False
             for each in definition["properties"].values():
                 each.pop("default", None)
-    return {"$schema": DIALECT, "description": output.says, **whole}
+    inner = {"$defs": definitions} if definitions else {}
+    return {"$schema": DIALECT, "description": output.says, **whole, **inner}
 
 
 def documents() -> dict[str, str]:

@@ -18,7 +18,7 @@ def redact(text: str) -> str:
 
 def shown(name: str, value: Any) -> Any:
     """A setting's value as people may see it."""
-    if name == "password" and value is not None:
+    if name in ("password", "operator_token", "viewer_token") and value is not None:
         return "***"
     return redact(value) if isinstance(value, str) else value
 
@@ -130,6 +130,16 @@ Password = Annotated[
     Meta(
         min_length=1,
         title="a password",
+        extra={"secret": True},
+        extra_json_schema={"writeOnly": True},
+    ),
+]
+
+Token = Annotated[
+    str,
+    Meta(
+        pattern=r"^[!-~]{16,200}" + _END,
+        title="a token of 16 to 200 characters without spaces, as `openssl rand -hex 24` makes",
         extra={"secret": True},
         extra_json_schema={"writeOnly": True},
     ),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tailrace.exits import PLAN_NOT_EMPTY, TRY_AGAIN, UNHEALTHY, USAGE, Problem
+from tailrace.exits import PLAN_NOT_EMPTY, UNHEALTHY, USAGE, Problem
 
 if TYPE_CHECKING:
     from connectors.errors import Finding
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from connectors.operate import Status
     from connectors.plan import Change, Plan
     from connectors.spec import ConnectorSpec
+    from tailrace.config import Pipeline
 
 app = typer.Typer(
     help="The source connector: what it needs, a plan, then exactly that.", no_args_is_help=True
@@ -28,9 +29,9 @@ NoSnapshotOption = Annotated[
     bool,
     typer.Option("--no-snapshot", help="Leave out what is in the tables already; changes only."),
 ]
+ReasonOption = Annotated[str, typer.Option(help="For the log of actions: why.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 DEFAULT_FILE = Path("pipeline.yaml")
-_TRY_AGAIN_CODES = frozenset({"TR-CON-001", "TR-CON-007", "TR-SRC-001", "TR-SRC-016"})
 
 
 @app.command()
@@ -92,31 +93,32 @@ def status(config: ConfigOption = DEFAULT_FILE, as_json: JsonOption = False) -> 
 
 
 @app.command()
-def pause(config: ConfigOption = DEFAULT_FILE) -> None:
+def pause(config: ConfigOption = DEFAULT_FILE, reason: ReasonOption = "") -> None:
     """Send nothing until resumed. The source keeps its log meanwhile, which takes disk."""
-    from connectors import operate
+    from tailrace import operations
+    from tailrace.actions import os_actor
 
-    with _opened(config) as (spec, at):
-        operate.pause(spec, at)
+    pipeline, spec = _loaded(config)
+    operations.pause(pipeline, spec, os_actor(), reason)
     typer.echo(f"Connector {spec.name} is paused; its slot keeps the source's log.", err=True)
 
 
 @app.command()
-def resume(config: ConfigOption = DEFAULT_FILE) -> None:
+def resume(config: ConfigOption = DEFAULT_FILE, reason: ReasonOption = "") -> None:
     """Go on after a pause or a stop, unless the source has lost what is needed."""
-    from connectors import operate
+    from tailrace import operations
+    from tailrace.actions import os_actor
 
-    with _opened(config) as (spec, at):
-        operate.resume(spec, at, _say)
+    operations.resume(*_loaded(config), os_actor(), reason, _say)
 
 
 @app.command()
-def restart(config: ConfigOption = DEFAULT_FILE) -> None:
+def restart(config: ConfigOption = DEFAULT_FILE, reason: ReasonOption = "") -> None:
     """Stop and start without losing a change, also where Connect lacks the lossless plugin."""
-    from connectors import operate
+    from tailrace import operations
+    from tailrace.actions import os_actor
 
-    with _opened(config) as (spec, at):
-        operate.restart(spec, at, _say)
+    operations.restart(*_loaded(config), os_actor(), reason, _say)
 
 
 @app.command()
@@ -129,16 +131,19 @@ def delete(
         bool, typer.Option("--drop-publication", help="Its publication too.")
     ] = False,
     yes: YesOption = False,
+    reason: ReasonOption = "",
 ) -> None:
     """Remove the connector. Slot and publication stay unless named."""
-    from connectors import operate
+    from tailrace import operations
+    from tailrace.actions import os_actor
 
-    with _opened(config) as (spec, at):
-        what = [f"connector {spec.name}"]
-        what += [f"slot {spec.slot} and the position reached"] if drop_slot else []
-        what += [f"publication {spec.publication}"] if drop_publication else []
-        _ask(f"delete {', '.join(what)}", yes)
-        operate.delete(spec, at, drop_slot=drop_slot, drop_publication=drop_publication, say=_say)
+    pipeline, spec = _loaded(config)
+    what = [f"connector {spec.name}"]
+    what += [f"slot {spec.slot} and the position reached"] if drop_slot else []
+    what += [f"publication {spec.publication}"] if drop_publication else []
+    _ask(f"delete {', '.join(what)}", yes)
+    drops = {"drop_slot": drop_slot, "drop_publication": drop_publication}
+    operations.delete(pipeline, spec, os_actor(), reason, **drops, say=_say)
     if not drop_slot:
         kept = f"Slot {spec.slot} is kept, and with it the source's log: use it or drop it."
         typer.echo(kept, err=True)
@@ -149,27 +154,21 @@ def _opened(config: Path, no_snapshot: bool = False) -> Iterator[tuple[Connector
     """The file's connector, and where it is; ConnectorError becomes a problem to mend."""
     import dataclasses
 
-    from connectors.errors import ConnectorError
-    from connectors.lifecycle import At
-    from connectors.rest import Connect
+    from tailrace.operations import opened
+
+    pipeline, spec = _loaded(config)
+    if no_snapshot:
+        spec = dataclasses.replace(spec, snapshot="no_data")
+    with opened(pipeline, spec) as at:
+        yield spec, at
+
+
+def _loaded(config: Path) -> tuple[Pipeline, ConnectorSpec]:
     from tailrace.config import load
-    from tailrace.databases import connect as open_database
     from tailrace.source import spec_of
 
     pipeline = load(config)
-    try:
-        spec = spec_of(pipeline)
-        if no_snapshot:
-            spec = dataclasses.replace(spec, snapshot="no_data")
-        with (
-            Connect(spec.connect_url) as connect,
-            open_database(pipeline.source.dsn, "source") as source,
-        ):
-            source.autocommit = True
-            yield spec, At(connect, source)
-    except ConnectorError as error:
-        code = TRY_AGAIN if error.code in _TRY_AGAIN_CODES else 1
-        raise Problem(error.code, error.sentence, exit_code=code) from error
+    return pipeline, spec_of(pipeline)
 
 
 def _say(what: str) -> None:

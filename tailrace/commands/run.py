@@ -68,6 +68,7 @@ def _serve(pipeline: Any, statuses: Any, settled: Any, is_stopping: Any) -> None
     except OSError as error:
         raise Problem(
             "TR-RUN-006",
-            f"{host}:{port} cannot be served ({error.strerror}): set `health.port` to a free one",
+            f"{host}:{port} cannot be served ({error.strerror}): set `health.port` to another one,"
+            " or TAILRACE__HEALTH__PORT=0 to let it choose",
         ) from error
     structlog.get_logger().info("serving", livez=f"{health.url}/livez", pipeline=pipeline.name)

@@ -34,17 +34,18 @@ def top(
 
     from tailrace.config import load
     from tailrace.source import spec_of
-    from tailrace.watch.sampler import PipelineSampler
+    from tailrace.watch.sampler import Sampler
+    from tailrace.watch.servers import Watched
     from tailrace.watch.top import lines, picture
 
     pipeline = load(config)
-    sampler = PipelineSampler(pipeline, spec_of(pipeline))
+    sampler = Sampler([Watched(pipeline, spec_of(pipeline))])
     lags_s: dict[str, list[float | None]] = {}
     moving = sys.stdout.isatty() and not json
     with Live(console=Console(), auto_refresh=False, screen=moving) as live:
         for number in count(1):
             time.sleep(sampler.interval_s)
-            found = sampler.look()
+            found = sampler.look().pipelines[0]
             _keep_lags(found, lags_s)
             if moving:
                 live.update(picture(found, lags_s, time.time()), refresh=True)

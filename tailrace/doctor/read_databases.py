@@ -142,7 +142,7 @@ def _connect(spec: ConnectorSpec) -> Iterator[rest.Connect]:
 
 def _offsets(connection: Connection, group: str) -> Offsets | None:
     try:
-        return next_offsets(connection, group)
+        return next_offsets(connection, [group])[group]
     except (
         psycopg.errors.UndefinedTable,
         psycopg.errors.InvalidSchemaName,

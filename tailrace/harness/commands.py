@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from devstack import Endpoints
+from devstack.process import free_ports
 from tailrace.config import Pipeline
 from tailrace.harness.faults import Proxies
 from tailrace.harness.running import Running
@@ -46,6 +47,7 @@ def write_file(
             "kafka": {"bootstrap": endpoints.kafka},
             "redis": {"url": endpoints.redis},
             "sinks": {SINK: {"type": "postgres", "dsn": target_dsn}},
+            "health": {"port": free_ports(1)[0]},
         }
     )
     path.touch(mode=0o600)
@@ -73,7 +75,8 @@ class Commands:
         if self._worker is not None:
             words = [*self._worker, *arguments]
             return self._spawn(words, {**self.own_environment(), **environment})
-        return self.run(["--sink", SINK, *arguments], environment)
+        several = {"TAILRACE__HEALTH__PORT": "0"}  # else only one could have the file's port
+        return self.run(["--sink", SINK, *arguments], {**several, **environment})
 
     def run(self, arguments: Sequence[str], environment: Mapping[str, str]) -> Running:
         """`tailrace run` of this pipeline, past the proxies that it has."""

@@ -53,7 +53,7 @@ class Sink:
     def offsets(self, group: str) -> dict[TopicPartition, int]:
         """How far our own sink says it is."""
         with psycopg.connect(self.dsn) as connection:
-            return dict(next_offsets(connection, group))
+            return dict(next_offsets(connection, [group])[group])
 
 
 def differences(source_dsn: str, sink: Sink, tables: Sequence[str]) -> list[TableResult]:

@@ -78,7 +78,7 @@ def _connect_clock(spec: ConnectorSpec) -> Skew:
     with probes.http(spec.connect_url, "Connect") as client:
         for _ in range(CLOCK_LOOKS):
             asked_at_s = time.time()
-            date_s = probes.look_at_connector(client, spec.name).date_s
+            date_s = probes.look_at_connect(client).date_s
             if date_s is not None:
                 clock.heard(asked_at_s, time.time(), date_s, 1.0)
             time.sleep(CLOCK_EVERY_S)

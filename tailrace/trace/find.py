@@ -90,7 +90,7 @@ def _search(
         around=meant.lsn if isinstance(meant, Lsn) else None,
     )
     try:
-        with lag_sources.kafka_consumer(pipeline.kafka, scan.FETCH_BYTES) as consumer:
+        with lag_sources.kafka_consumer(pipeline.kafka, fetch_bytes=scan.FETCH_BYTES) as consumer:
             found = scan.scan(consumer, search, progress)
             return found, [_sink(pipeline, name, began[name], found, consumer) for name in began]
     except Away as away:

@@ -13,7 +13,7 @@ from consumer.event import TopicPartition
 from tailrace.asking import Away
 from tailrace.lag import Kafka, Source
 from tailrace.watch import partition_state, source_state, states
-from tailrace.watch.probes import ConnectAnswer, Seen, WorkersAnswer
+from tailrace.watch.probes import Connector, Seen, WorkersAnswer
 from tailrace.watch.skew import worth_showing
 from tailrace.watch.states import Verdict
 from tailrace.watch.view import Skew
@@ -34,7 +34,7 @@ class Answers:
     allowed_lag_s: float
     source: Seen[Source] | Away | None
     kafka: Seen[tuple[Mapping[str, Offsets | None], Kafka]] | Away | None
-    connect: Seen[ConnectAnswer] | Away | None
+    connect: Seen[Connector | None] | Away | None
     redis: Seen[Mapping[str, Any]] | Away | None
     workers: Seen[list[WorkersAnswer]] | Away | None
     sinks_away: Mapping[str, str | None]
@@ -70,3 +70,15 @@ def wrong_clocks(answers: Answers) -> list[Skew]:
 def why_away(found: object) -> str | None:
     """The sentence of an Away."""
     return found.sentence if isinstance(found, Away) else None
+
+
+def beat_overdue_s(answers: Answers) -> float | None:
+    """How late the next heartbeat is in Kafka; all that was committed before the last is there."""
+    found, kafka = answers.source, answers.kafka
+    if not isinstance(found, Seen) or not isinstance(kafka, Seen):
+        return None
+    beat_us = kafka.answer[1].beat_at_us
+    if beat_us is None:
+        return None
+    age_s = kafka.answered_at_s + found.answer.ahead_s - beat_us / 1e6
+    return max(0.0, age_s - 2 * answers.heartbeat_interval_ms / 1000)

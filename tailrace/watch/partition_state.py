@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from tailrace.watch.states import STALE_INTERVALS, WINDOW, State, Verdict, silence, unknown
 
+TOO_FAR_S = 3600.0  # at a pace that takes longer than this, it might as well stand still
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -111,13 +113,18 @@ def _stopped(known: Sequence[Sample], _: float) -> Verdict | None:
 
 
 def _stalled(known: Sequence[Sample], allowed_lag_s: float) -> Verdict | None:
-    """It moves, but so little that the same oldest change keeps aging as the clock runs."""
+    """
+    It moves, but so little that the oldest change keeps aging as the clock runs. That alone is no
+    proof: all changes of a large transaction are equally old, however quickly they are applied.
+    """
     if len(known) < WINDOW or any((s.lag_s or 0.0) <= allowed_lag_s for s in known):
         return None
     first, last = known[0], known[-1]
     moved = (last.applied or 0) - (first.applied or 0)
     aged_s = (last.lag_s or 0.0) - (first.lag_s or 0.0)
-    if moved and aged_s < 0.9 * (last.at_s - first.at_s):
+    eta_s = _eta_s(known)
+    is_hopeful = eta_s is not None and eta_s <= TOO_FAR_S
+    if is_hopeful or (moved and aged_s < 0.9 * (last.at_s - first.at_s)):
         return None
     return Verdict(
         State.STALLED,

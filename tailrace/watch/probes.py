@@ -38,7 +38,8 @@ class Probe(Generic[Connection, Answer]):
     """
     Asks one server every `interval_s`, over one connection for as long as that holds.
 
-    `seen` is the newest answer, None before the first; `away` why the last question had none.
+    `seen` is the newest answer, None before the first; `away` why the last question had none;
+    `cost_s` the processor's time that the last question took of this thread.
     """
 
     def __init__(
@@ -51,9 +52,10 @@ class Probe(Generic[Connection, Answer]):
         self.name = name
         self.seen: Seen[Answer] | None = None
         self.away: str | None = None
+        self.cost_s = 0.0
         self._open = open_
         self._look = look
-        self._interval_s = interval_s
+        self.interval_s = interval_s
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"probe {name}", daemon=True)
 
@@ -73,26 +75,31 @@ class Probe(Generic[Connection, Answer]):
                 self.away = away.sentence
             except Exception as error:  # a probe must not end without a word
                 self.away = f"{self.name} could not be asked ({type(error).__name__}: {error})."
-            self._ended.wait(self._interval_s)
+            self._ended.wait(self.interval_s)
 
     def _ask(self, connection: Connection) -> None:
         while not self._ended.is_set():
-            asked_at_s = time.time()
+            asked_at_s, began_s = time.time(), time.thread_time()
             answer = self._look(connection)
             self.seen = Seen(answer, asked_at_s, time.time())
             self.away = None
-            self._ended.wait(max(0.0, asked_at_s + self._interval_s - time.time()))
+            self.cost_s = time.thread_time() - began_s
+            self._ended.wait(max(0.0, asked_at_s + self.interval_s - time.time()))
+
+
+@dataclass(frozen=True, slots=True)
+class Connector:
+    """Its state, and its tasks' names and states with the cause of a failure in a line."""
+
+    state: str
+    tasks: tuple[tuple[str, str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectAnswer:
-    """
-    The connector's state and its tasks' with the cause of a failure in a line, empty where Connect
-    does not know it; `date_s` is Connect's clock, cut to whole seconds.
-    """
+    """All connectors by their names; `date_s` is Connect's clock, cut to whole seconds."""
 
-    connector: str | None
-    tasks: tuple[tuple[str, str, str], ...]
+    connectors: Mapping[str, Connector]
     date_s: float | None
 
 
@@ -108,29 +115,34 @@ def http(url: str, what: str) -> Iterator[httpx.Client]:
         raise Away(f"{what} at {shown} does not answer ({type(error).__name__}).") from error
 
 
-def look_at_connector(client: httpx.Client, name: str) -> ConnectAnswer:
+def look_at_connect(client: httpx.Client) -> ConnectAnswer:
     """Raises httpx.HTTPError, which `http` makes an Away."""
-    answer = client.get(f"/connectors/{name}/status")
-    date = answer.headers.get("date")
-    date_s = parsedate_to_datetime(date).timestamp() if date else None
-    if answer.status_code == httpx.codes.NOT_FOUND:
-        return ConnectAnswer(None, (), date_s)
+    answer = client.get("/connectors?expand=status")
     answer.raise_for_status()
     found = msgspec.json.decode(answer.content)
+    connectors = {name: _connector(of["status"]) for name, of in found.items()}
+    return ConnectAnswer(connectors, _date_s(answer))
+
+
+def _connector(status: Mapping[str, Any]) -> Connector:
     tasks = (
         (f"task {task['id']}", task["state"], first_line(task.get("trace", "")))
-        for task in found["tasks"]
+        for task in status["tasks"]
     )
-    return ConnectAnswer(found["connector"]["state"], tuple(tasks), date_s)
+    return Connector(status["connector"]["state"], tuple(tasks))
 
 
 @dataclass(frozen=True, slots=True)
 class WorkersAnswer:
-    """What answered at one address: its workers' statuses, or why there are none."""
+    """
+    What answered at one address: its workers' statuses, or why there are none; `date_s` is its
+    clock, cut to whole seconds.
+    """
 
     where: str
     statuses: tuple[Status, ...]
     away: str | None = None
+    date_s: float | None = None
 
 
 def look_at_workers(client: httpx.Client, urls: Sequence[str]) -> list[WorkersAnswer]:
@@ -155,9 +167,15 @@ def _workers_at(client: httpx.Client, url: httpx.URL) -> WorkersAnswer:
     try:
         answer = client.get(url.join("/status.json"))
         answer.raise_for_status()
-        return WorkersAnswer(where, tuple(msgspec.json.decode(answer.content, type=list[Status])))
+        statuses = msgspec.json.decode(answer.content, type=list[Status])
+        return WorkersAnswer(where, tuple(statuses), date_s=_date_s(answer))
     except (httpx.HTTPError, msgspec.MsgspecError) as error:
         return WorkersAnswer(where, (), f"no worker answers at {where} ({type(error).__name__})")
+
+
+def _date_s(answer: httpx.Response) -> float | None:
+    date = answer.headers.get("date")
+    return parsedate_to_datetime(date).timestamp() if date else None
 
 
 @contextmanager

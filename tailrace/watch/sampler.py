@@ -1,155 +1,137 @@
 """
-One pipeline, looked at every `interval_s`: what its servers answered becomes a view of it.
+All pipelines, looked at every `interval_s`: what their servers answered becomes one snapshot.
 
 The probes ask; this puts their newest answers together, keeps the windows that the states rest
 on, and remembers since when each state has been.
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
-import httpx
+from tailrace.asking import Away
+from tailrace.exits import USAGE, Problem
+from tailrace.watch import assemble, view
+from tailrace.watch.answers import Answers, Memory
+from tailrace.watch.probes import Probe, Seen
+from tailrace.watch.servers import Servers, Watched, known
+from tailrace.watch.skew import Clock, clock_of
 
-from connectors.spec import ConnectorSpec
-from tailrace import lag_sources
-from tailrace.asking import Away, database
-from tailrace.config import Pipeline
-from tailrace.lag import Kafka, Source
-from tailrace.watch import assemble, probes, view
-from tailrace.watch.answers import Answers, Memory, Offsets
-from tailrace.watch.skew import Clock
-from tailrace.watch.states import STALE_INTERVALS
-from tailrace.wiring import group_of, topic_of
-
-KafkaAnswer = tuple[Mapping[str, Offsets | None], Kafka]
-"""What each sink had applied before, and then Kafka's logs: in this order nothing seems done."""
+INTERVAL_S = 1.0
+SHARE = 0.04  # of a core, that looking may take before it looks less often
 
 
-class PipelineSampler:
-    """Starts its probes when it is made; `stop` ends them."""
+class Sampler:
+    """
+    Starts to ask when it is made; `stop` ends that. `interval_s` grows with what a look costs.
 
-    def __init__(self, pipeline: Pipeline, spec: ConnectorSpec, interval_s: float = 1.0) -> None:
-        self.pipeline, self.spec = pipeline, spec
-        self.interval_s = interval_s
-        self.topics = {
-            name: tuple(topic_of(pipeline, table) for table in sink.tables)
-            for name, sink in pipeline.sinks.items()
-        }
-        self._memory = Memory()
-        self._clocks = {name: Clock(name) for name in ("source", "connect")}
-        self._heard: dict[str, float] = {}
-        self._make_probes()
+    Raises Problem (TR-DSH-001) where two pipelines have one name.
+    """
+
+    def __init__(self, watched: Sequence[Watched], interval_s: float = INTERVAL_S) -> None:
+        names = [one.pipeline.name for one in watched]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise Problem(
+                "TR-DSH-001",
+                f"Two files describe a pipeline {twice}: give each its own name, or leave one out.",
+                exit_code=USAGE,
+            )
+        self._watched = watched
+        self._shortest_s = interval_s
+        self._memories: dict[str, Memory] = defaultdict(Memory)
+        self._clocks: dict[tuple[int, str], tuple[Clock, float]] = {}
+        self._servers = Servers(watched, interval_s)
+
+    @property
+    def interval_s(self) -> float:
+        return self._servers.interval_s
 
     def stop(self) -> None:
-        for probe in self._all():
-            probe.stop()
+        self._servers.stop()
 
-    def look(self, now_s: float | None = None) -> view.Pipeline:
-        """The pipeline as its servers last described it."""
-        self._hear_clocks()
-        return assemble.pipeline(self._answers(), self._memory, now_s or time.time())
+    def look(self, now_s: float | None = None) -> view.Snapshot:
+        """The pipelines as their servers last described them, worst first."""
+        now_s, began_s = now_s or time.time(), time.thread_time()
+        found = [
+            assemble.pipeline(self._answers(one), self._memories[one.pipeline.name], now_s)
+            for one in self._watched
+        ]
+        found.sort(key=lambda one: (-one.verdict.state.badness, one.name))
+        snapshot = view.Snapshot(now_s, self.interval_s, tuple(found))
+        self._pace(time.thread_time() - began_s)
+        return snapshot
 
-    def _make_probes(self) -> None:
-        pipeline, spec, every_s = self.pipeline, self.spec, self.interval_s
-        self._source: probes.Probe[Any, Source] = probes.Probe(
-            "source",
-            lambda: database(pipeline.source.dsn, "source database"),
-            lambda connection: lag_sources.look_at_source(connection, spec),
-            every_s,
-        )
-        self._sinks: dict[str, probes.Probe[Any, Offsets]] = {
-            name: self._sink_probe(name) for name in pipeline.sinks
-        }
-        self._kafka: probes.Probe[Any, KafkaAnswer] = probes.Probe(
-            "Kafka",
-            lambda: lag_sources.kafka_consumer(pipeline.kafka),
-            self._look_at_kafka,
-            every_s,
-        )
-        self._connect: probes.Probe[httpx.Client, probes.ConnectAnswer] = probes.Probe(
-            "Connect",
-            lambda: probes.http(spec.connect_url, "Connect"),
-            lambda client: probes.look_at_connector(client, spec.name),
-            every_s,
-        )
-        self._redis: probes.Probe[Any, Mapping[str, Any]] = probes.Probe(
-            "Redis", lambda: probes.keys(pipeline.redis.url), probes.look_at_keys, every_s
-        )
-        urls = pipeline.dashboard.workers or (
-            f"http://{pipeline.health.host}:{pipeline.health.port}",
-        )
-        self._workers: probes.Probe[httpx.Client, list[probes.WorkersAnswer]] = probes.Probe(
-            "workers",
-            lambda: probes.http("http://worker", "the workers"),
-            lambda client: probes.look_at_workers(client, urls),
-            every_s,
-        )
-        for probe in self._all():
-            probe.start()
+    def _pace(self, judging_s: float) -> None:
+        """Half of the way at a time: one dear look is no trend."""
+        cost_s = judging_s + sum(probe.cost_s for probe in self._servers.all())
+        wanted_s = max(self._shortest_s, cost_s / SHARE)
+        self._servers.pace((self.interval_s + wanted_s) / 2)
 
-    def _all(self) -> Iterable[probes.Probe[Any, Any]]:
-        yield self._source
-        yield from self._sinks.values()
-        yield from (self._kafka, self._connect, self._redis, self._workers)
-
-    def _sink_probe(self, name: str) -> "probes.Probe[Any, Offsets]":
-        dsn, group = self.pipeline.sinks[name].dsn, group_of(self.pipeline, name)
-        return probes.Probe(
-            f"sink {name}",
-            lambda: database(dsn, f"database of sink {name}"),
-            lambda connection: lag_sources.next_offsets(connection, group),
-            self.interval_s,
-        )
-
-    def _look_at_kafka(self, consumer: Any) -> KafkaAnswer:
-        applied: dict[str, Offsets | None] = {
-            name: probe.seen.answer if probe.seen and self._is_fresh(probe) else None
-            for name, probe in self._sinks.items()
-        }
-        wanted = {name: (self.topics[name], applied[name] or {}) for name in self.topics}
-        beats = f"{self.spec.topic_prefix}.{self.spec.control_schema}.heartbeat"
-        return applied, lag_sources.read_logs(consumer, wanted, beats)
-
-    def _is_fresh(self, probe: probes.Probe[Any, Any]) -> bool:
-        """A server that says nothing at all gives no error either."""
-        age_s = time.time() - probe.seen.answered_at_s if probe.seen else float("inf")
-        return probe.away is None and age_s <= STALE_INTERVALS * self.interval_s
-
-    def _answers(self) -> Answers:
+    def _answers(self, one: Watched) -> Answers:
+        pipeline, servers = one.pipeline, self._servers
+        source = servers.sources[pipeline.source.dsn]
+        connect = servers.connects[one.spec.connect_url]
         return Answers(
-            name=self.pipeline.name,
-            slot=self.spec.slot,
-            tables=self.pipeline.source.tables,
-            topics=self.topics,
+            name=pipeline.name,
+            slot=one.spec.slot,
+            tables=pipeline.source.tables,
+            topics=one.topics,
             interval_s=self.interval_s,
-            heartbeat_interval_ms=self.spec.heartbeat_interval_ms,
-            allowed_lag_s=self.pipeline.dashboard.allowed_lag_s,
-            source=_known(self._source),
-            kafka=_known(self._kafka),
-            connect=_known(self._connect),
-            redis=_known(self._redis),
-            workers=_known(self._workers),
-            sinks_away={name: probe.away for name, probe in self._sinks.items()},
-            skews={name: clock.skew for name, clock in self._clocks.items()},
+            heartbeat_interval_ms=one.spec.heartbeat_interval_ms,
+            allowed_lag_s=pipeline.dashboard.allowed_lag_s,
+            source=_part(known(source), pipeline.name),
+            kafka=_part(known(servers.brokers[pipeline.kafka]), pipeline.name),
+            connect=_connector(known(connect), one.spec.name),
+            redis=known(servers.keys[pipeline.redis.url]),
+            workers=known(servers.workers[one.worker_urls]),
+            sinks_away={name: servers.sinks[s.dsn].away for name, s in pipeline.sinks.items()},
+            skews=self._skews(pipeline.name, one),
         )
 
-    def _hear_clocks(self) -> None:
-        """Each answer counts once."""
-        connect, source = self._connect.seen, self._source.seen
-        if connect and connect.answer.date_s and self._is_new("connect", connect):
-            clock = self._clocks["connect"]
-            clock.heard(connect.asked_at_s, connect.answered_at_s, connect.answer.date_s, 1.0)
-        if source and self._is_new("source", source):
-            asked_at_s, answered_at_s = source.asked_at_s, source.answered_at_s
-            shown_s = (asked_at_s + answered_at_s) / 2 + source.answer.ahead_s
-            self._clocks["source"].heard(asked_at_s, answered_at_s, shown_s, 0.0)
+    def _skews(self, name: str, one: Watched) -> dict[str, view.Skew | None]:
+        """Of every clock that has answered, by its name; most tell whole seconds only."""
+        servers, found = self._servers, {}
+        source = servers.sources[one.pipeline.source.dsn]
+        connect = servers.connects[one.spec.connect_url]
+        workers = servers.workers[one.worker_urls]
+        if heard := source.seen:
+            shown_s = (heard.asked_at_s + heard.answered_at_s) / 2 + heard.answer[name].ahead_s
+            found["source"] = self._heard("source", source, heard, shown_s, tick_s=0.0)
+        if (told := connect.seen) and told.answer.date_s:
+            found["connect"] = self._heard("connect", connect, told, told.answer.date_s)
+        if said := workers.seen:
+            for each in said.answer:
+                if each.date_s:
+                    clock = clock_of(each.where)
+                    found[clock] = self._heard(clock, workers, said, each.date_s)
+        return found
 
-    def _is_new(self, name: str, seen: probes.Seen[Any]) -> bool:
-        before, self._heard[name] = self._heard.get(name), seen.asked_at_s
-        return before != seen.asked_at_s
+    def _heard(
+        self,
+        name: str,
+        probe: Probe[Any, Any],
+        seen: Seen[Any],
+        shown_s: float,
+        tick_s: float = 1.0,
+    ) -> view.Skew | None:
+        """Each answer counts once, whoever needs it."""
+        key = (id(probe), name)
+        clock, heard_at_s = self._clocks.get(key, (Clock(name), 0.0))
+        if seen.asked_at_s != heard_at_s:
+            clock.heard(seen.asked_at_s, seen.answered_at_s, shown_s, tick_s)
+            self._clocks[key] = (clock, seen.asked_at_s)
+        return clock.skew
 
 
-def _known(probe: probes.Probe[Any, Any]) -> "probes.Seen[Any] | Away | None":
-    """The newest answer, unless the last question had none."""
-    return Away(probe.away) if probe.away else probe.seen
+def _part(found: "Seen[Any] | Away | None", name: str) -> "Seen[Any] | Away | None":
+    """Of an answer for several pipelines that for this one."""
+    return _mapped(found, found.answer[name]) if isinstance(found, Seen) else found
+
+
+def _connector(found: "Seen[Any] | Away | None", name: str) -> "Seen[Any] | Away | None":
+    return _mapped(found, found.answer.connectors.get(name)) if isinstance(found, Seen) else found
+
+
+def _mapped(seen: Seen[Any], answer: Any) -> Seen[Any]:
+    return Seen(answer, seen.asked_at_s, seen.answered_at_s)

@@ -10,10 +10,18 @@ from consumer.metrics import Status
 from tailrace.health import STALE_AFTER_S
 from tailrace.lag import Log, lost
 from tailrace.watch import partition_state, states, view
-from tailrace.watch.answers import Answers, Memory, Offsets, why_away, wrong_clocks
+from tailrace.watch.answers import (
+    Answers,
+    Memory,
+    Offsets,
+    beat_overdue_s,
+    why_away,
+    wrong_clocks,
+)
 from tailrace.watch.answers import window as new_window
 from tailrace.watch.partition_state import Sample
 from tailrace.watch.probes import Seen, WorkersAnswer
+from tailrace.watch.skew import clock_of, on_our_clock
 from tailrace.watch.states import State, Verdict
 from tailrace.watch.waterfalls import corrected, fullest
 
@@ -22,14 +30,15 @@ HOT_SHARE = 0.6  # of a sink's records behind, in one partition of several
 
 def look(answers: Answers, memory: Memory, name: str, now_s: float) -> view.Sink:
     """The sink of that name, its partitions and its workers."""
-    statuses = [s for each in _workers(answers) for s in each.statuses if s.sink == name]
+    told = _told(answers, name)
+    statuses = [status for _, status in told]
     parts = tuple(_partitions(answers, memory, name, statuses, now_s))
     verdicts = [part.verdict for part in parts] or [states.worst([])]
-    verdicts += _of_workers(answers, name, statuses, now_s)
+    parked = sum(status.ended["parked"] for status in statuses) if statuses else None
+    verdicts += [*_of_workers(answers, name, statuses, now_s), *_of_parked(parked)]
     windows = [w for (sink, _), w in memory.partitions.items() if sink == name]
     arrived, applied = _rates(windows)
     ended = [status.ended for status in statuses]
-    lags = [part.lag_s for part in parts if part.lag_s is not None]
     etas = [part.verdict.eta_s for part in parts if part.verdict.eta_s is not None]
     raw = fullest(status.waterfall for status in statuses)
     ahead_s = {skew.clock: skew.ahead_s for skew in wrong_clocks(answers)}
@@ -38,19 +47,27 @@ def look(answers: Answers, memory: Memory, name: str, now_s: float) -> view.Sink
         name=name,
         verdict=memory.since(name, states.worst(verdicts), now_s),
         partitions=parts,
-        workers=tuple(_worker_views(answers, name)),
+        workers=tuple(_worker_view(*each) for each in told),
         behind_records=None if None in behind or not behind else sum(b or 0 for b in behind),
-        lag_s=max(lags) if lags and len(lags) == len(parts) else None,
+        lag_s=_lag_s(answers, parts),
         eta_s=max(etas, default=None),
         arrived_per_s=arrived,
         applied_per_s=applied,
         received=sum(status.received for status in statuses),
         written=sum(each["written"] for each in ended),
         duplicates=sum(each["duplicate"] + each["stale"] for each in ended),
-        parked=sum(each["parked"] for each in ended) if statuses else None,
+        parked=parked,
         retries=sum(status.held for status in statuses),
         waterfall=None if raw is None else corrected(raw, ahead_s),
     )
+
+
+def _lag_s(answers: Answers, parts: Sequence[view.Partition]) -> float | None:
+    """Nothing waiting in Kafka is no lag only where heartbeats tell that nothing waits before."""
+    lags = [part.lag_s for part in parts if part.lag_s is not None]
+    if not lags or len(lags) < len(parts):
+        return None
+    return max(lags) if max(lags) or beat_overdue_s(answers) == 0 else None
 
 
 def _partitions(
@@ -167,6 +184,13 @@ def _of_workers(
             )
 
 
+def _of_parked(parked: int | None) -> Iterator[Verdict]:
+    """What came after them flows on, but source and sink are not equal."""
+    if parked:
+        why = f"{parked:,} record(s) are parked, not applied"
+        yield Verdict(State.DEGRADED, why, "`tailrace parked list`")
+
+
 def _rates(windows: Sequence[deque[Sample]]) -> tuple[float | None, float | None]:
     """Records a second that came into Kafka, and that the sink applied."""
     arrived = applied = 0.0
@@ -185,20 +209,28 @@ def _workers(answers: Answers) -> Sequence[WorkersAnswer]:
     return answers.workers.answer if isinstance(answers.workers, Seen) else ()
 
 
-def _worker_views(answers: Answers, sink: str) -> Iterator[view.Worker]:
-    for answer in _workers(answers):
-        for status in answer.statuses:
-            if status.sink == sink:
-                yield view.Worker(
-                    answer.where,
-                    status.worker,
-                    status.pid,
-                    status.started_at_s,
-                    status.ticked_at_s,
-                    status.held_because,
-                    status.redis_away,
-                    len(status.places),
-                )
+def _told(answers: Answers, sink: str) -> list[tuple[str, Status]]:
+    """Where each worker of the sink answered, and what it says, in times of our clock."""
+    ahead_s = {skew.clock: skew.ahead_s for skew in wrong_clocks(answers)}
+    return [
+        (answer.where, on_our_clock(status, ahead_s.get(clock_of(answer.where), 0.0)))
+        for answer in _workers(answers)
+        for status in answer.statuses
+        if status.sink == sink
+    ]
+
+
+def _worker_view(where: str, status: Status) -> view.Worker:
+    return view.Worker(
+        where,
+        status.worker,
+        status.pid,
+        status.started_at_s,
+        status.ticked_at_s,
+        status.held_because,
+        status.redis_away,
+        len(status.places),
+    )
 
 
 def _behind(sample: Sample) -> int | None:

@@ -7,6 +7,9 @@ showed some time in [12:00:07, 12:00:08). Each answer bounds the difference; man
 
 from collections import deque
 
+import msgspec
+
+from consumer.metrics import Status
 from tailrace.watch.view import Skew
 
 ANSWERS = 60  # that a bound rests on: clocks drift, so old answers must go
@@ -45,3 +48,24 @@ class Clock:
 def worth_showing(skew: Skew | None) -> bool:
     """Whether it cannot be explained by how coarsely it was measured."""
     return skew is not None and abs(skew.ahead_s) - skew.within_s > WORTH_SHOWING_S
+
+
+def clock_of(where: str) -> str:
+    """The name of the clock of the workers at this address."""
+    return f"workers at {where}"
+
+
+def on_our_clock(status: Status, ahead_s: float) -> Status:
+    """What a worker says whose clock is so far ahead, in our times."""
+    if not ahead_s:
+        return status
+    way = status.waterfall
+    if way is not None:  # its clock begins with the end of the third stage
+        decode, append, wait, *others = way.stages_s
+        way = msgspec.structs.replace(way, stages_s=(decode, append, wait - ahead_s, *others))
+    return msgspec.structs.replace(
+        status,
+        started_at_s=status.started_at_s - ahead_s,
+        ticked_at_s=status.ticked_at_s - ahead_s if status.ticked_at_s else 0.0,
+        waterfall=way,
+    )

@@ -37,8 +37,9 @@ def judge(window: Sequence[Sample], now_s: float, *, interval_s: float) -> Verdi
     if last is None or now_s - last.at_s > STALE_INTERVALS * interval_s:
         return unknown(silence(None if last is None else now_s - last.at_s))
     rules: tuple[Callable[[Sample], Verdict | None], ...] = (
-        _task_failed,
+        _not_registered,
         _slot_lost,
+        _task_failed,
         _connector_paused,
         _unread,
         _not_known,
@@ -49,6 +50,12 @@ def judge(window: Sequence[Sample], now_s: float, *, interval_s: float) -> Verdi
         if verdict := rule(last):
             return verdict
     return Verdict(State.OK, "heartbeats of the source arrive in Kafka")
+
+
+def _not_registered(last: Sample) -> Verdict | None:
+    if last.has_connector is not False:
+        return None
+    return Verdict(State.FAILED, "Connect has no such connector", "`tailrace connector apply`")
 
 
 def _task_failed(last: Sample) -> Verdict | None:
@@ -68,8 +75,6 @@ def _task_failed(last: Sample) -> Verdict | None:
             f"the connector is {last.connector} and has no task",
             "`tailrace connector resume`",
         )
-    if last.has_connector is False:
-        return Verdict(State.FAILED, "Connect has no such connector", "`tailrace connector apply`")
     if any(state not in ("RUNNING", "PAUSED") for state in last.tasks):
         waits = f"not every task runs: {', '.join(last.tasks)}"
         return Verdict(State.STOPPED, waits, "`tailrace connector status`")

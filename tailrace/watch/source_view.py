@@ -2,7 +2,7 @@
 
 from tailrace.asking import Away
 from tailrace.watch import source_state, view
-from tailrace.watch.answers import Answers, Memory
+from tailrace.watch.answers import Answers, Memory, beat_overdue_s
 from tailrace.watch.budget import budget
 from tailrace.watch.probes import Seen
 
@@ -18,13 +18,12 @@ def look(answers: Answers, memory: Memory, now_s: float) -> view.Source:
     slot = found.answer.slot if isinstance(found, Seen) else None
     beat_us = kafka.answer[1].beat_at_us if isinstance(kafka, Seen) else None
     ahead_s = found.answer.ahead_s if isinstance(found, Seen) else 0.0
+    connector = connect.answer if isinstance(connect, Seen) else None
     return view.Source(
         slot=answers.slot,
         verdict=memory.since("source", verdict, now_s),
-        connector=connect.answer.connector if isinstance(connect, Seen) else None,
-        tasks=tuple(
-            view.Task(*task) for task in (connect.answer.tasks if isinstance(connect, Seen) else ())
-        ),
+        connector=connector.state if connector else None,
+        tasks=tuple(view.Task(*task) for task in (connector.tasks if connector else ())),
         is_read=None if slot is None else slot.active_pid is not None,
         reader=(slot.reader or None) if slot else None,
         wal_status=slot.wal_status if slot else None,
@@ -51,14 +50,12 @@ def _sample(answers: Answers, now_s: float, *, in_snapshot: bool) -> source_stat
     found, connect, kafka = parts
     slot = found.answer.slot if isinstance(found, Seen) else None
     beat_us = kafka.answer[1].beat_at_us if isinstance(kafka, Seen) else None
-    overdue_s = None
-    if beat_us is not None and isinstance(found, Seen) and isinstance(kafka, Seen):
-        age_s = kafka.answered_at_s + found.answer.ahead_s - beat_us / 1e6
-        overdue_s = max(0.0, age_s - 2 * answers.heartbeat_interval_ms / 1000)
-    tasks = connect.answer.tasks if isinstance(connect, Seen) else ()
+    overdue_s = beat_overdue_s(answers)
+    connector = connect.answer if isinstance(connect, Seen) else None
+    tasks = connector.tasks if connector else ()
     return source_state.Sample(
         at_s,
-        connector=connect.answer.connector if isinstance(connect, Seen) else None,
+        connector=connector.state if connector else None,
         tasks=tuple(state for _, state, _ in tasks),
         trace=next((trace for _, state, trace in tasks if state == "FAILED"), ""),
         has_slot=None if not isinstance(found, Seen) else slot is not None,
@@ -66,7 +63,7 @@ def _sample(answers: Answers, now_s: float, *, in_snapshot: bool) -> source_stat
         is_read=None if slot is None else slot.active_pid is not None,
         position=found.answer.position if isinstance(found, Seen) else None,
         overdue_s=overdue_s,
-        has_connector=None if not isinstance(connect, Seen) else bool(connect.answer.connector),
+        has_connector=None if not isinstance(connect, Seen) else connector is not None,
         is_snapshot=in_snapshot and (overdue_s is None or overdue_s > 0),
         has_beaten=beat_us is not None,
         unknown=" ".join(aways) or None,

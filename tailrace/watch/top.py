@@ -8,6 +8,7 @@ from rich.text import Text
 
 from tailrace.watch import view
 from tailrace.watch.states import State, Verdict
+from tailrace.watch.words import number, rate, seconds, span
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 COLUMNS = ("sink", "state", "since", "behind", "lag", "", "in", "out", "slowest stage", "ready in")
@@ -86,31 +87,6 @@ def _words(verdict: Verdict) -> str:
 
 def _coloured(verdict: Verdict) -> Text:
     return Text(verdict.state.value, style=COLOURS.get(verdict.state, "red"))
-
-
-def number(value: int | None) -> str:
-    """With thousands apart; ? where it is not known."""
-    return "?" if value is None else f"{value:,}"
-
-
-def rate(value: float | None) -> str:
-    """A second, whole; ? where it is not known."""
-    return "?" if value is None else f"{value:,.0f}/s"
-
-
-def seconds(value: float | None) -> str:
-    """A lag, as fine as it is short."""
-    if value is None:
-        return "?"
-    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:,.1f} s"
-
-
-def span(value: float) -> str:
-    """A time that has passed or is left, in its largest unit."""
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if value >= 2 * size:
-            return f"{value / size:.0f} {unit}"
-    return f"{max(0.0, value):.0f} s"
 
 
 def spark(values: list[float | None]) -> str:

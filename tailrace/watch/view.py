@@ -56,7 +56,8 @@ class Worker(msgspec.Struct, frozen=True):
 
 class Sink(msgspec.Struct, frozen=True):
     """
-    Rates are over the window. `lag_s` is the age of the oldest change that is not applied.
+    Rates are over the window. `lag_s` is the age of the oldest change that is not applied; 0 only
+    while heartbeats of the source arrive in Kafka, since else nobody knows what is not there yet.
     `duplicates` counts what was dropped as a repeat since the workers began, by keys and guards.
     """
 

@@ -11,7 +11,10 @@ CLOCKS = ("source", "connect", "connect", "worker", "worker", "worker", "worker"
 
 
 def corrected(raw: Raw, ahead_s: dict[str, float]) -> Waterfall:
-    """`ahead_s`: clocks known to be wrong, by the names in CLOCKS. No stage is below zero."""
+    """
+    `ahead_s`: clocks known to be wrong, by the names in CLOCKS; workers speak in our times already
+    (`skew.on_our_clock`). No stage is below zero.
+    """
     stages = []
     for number, (name, seconds) in enumerate(zip(STAGES, raw.stages_s, strict=True)):
         began, ended = (ahead_s.get(CLOCKS[number + i], 0.0) for i in (0, 1))

@@ -46,19 +46,10 @@ class Top:
 
 
 @pytest.fixture
-def live(cdc: Callable[..., Cdc], unused_port: int) -> Cdc:
+def live(cdc: Callable[..., Cdc]) -> Cdc:
     made = cdc(DDL, ["public.t"], watch_effects=False)
-    text = made.file.read_text()
-    made.file.write_text(f"{text}health:\n  port: {unused_port}\n")
     made.register()
     return made
-
-
-@pytest.fixture
-def unused_port() -> int:
-    from devstack.process import free_ports
-
-    return free_ports(1)[0]
 
 
 @pytest.fixture

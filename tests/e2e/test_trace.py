@@ -8,7 +8,6 @@ import msgspec
 import pytest
 
 from connectors.position import lsn as lsn_text
-from devstack.process import free_ports
 from tailrace.config import load
 from tailrace.harness import topics
 from tailrace.harness.cdc import Cdc
@@ -27,8 +26,6 @@ WORKER_STEPS = ["polled", "sifted", "applied", "acknowledged"]
 @pytest.fixture
 def shop(cdc: Callable[..., Cdc]) -> Cdc:
     shop = cdc(DDL, ["public.orders", "public.lines"], watch_effects=False, partitions=2)
-    text = shop.file.read_text()
-    shop.file.write_text(f"{text}health:\n  port: {free_ports(1)[0]}\n")
     shop.register()
     return shop
 

@@ -184,6 +184,14 @@ def test_an_unchanged_large_value_beside_a_repeat_comes_from_the_same_batch(
     assert simple.sql("SELECT id, note FROM t ORDER BY id") == [(1, "large"), (9, "nine")]
 
 
+def test_what_was_staged_before_a_truncate_does_not_come_back_after_it(simple: Database) -> None:
+    log = Log()
+    before = row(log, 1, "before", 10, "u")
+    truncate = log.record(None, value("t", lsn=20, commit=19))
+    applied(simple, log.batch(before, truncate, row(log, 2, "after", 30, "u")))
+    assert simple.sql("SELECT id, note FROM t") == [(2, "after")]
+
+
 def test_tombstones_are_pruned_by_age(simple: Database) -> None:
     log = Log()
     applied(simple, log.batch(row(log, 1, "a", 10)))

@@ -2,32 +2,43 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import jsonschema
 import pytest
-from click import Command
-from typer.main import get_command
+from click import Command, Context, Group
+from click.utils import make_default_short_help
 
-from tailrace.cli import app
+from tailrace.cli import COMMANDS, app
 from tailrace.demo import Story, figures
 from tailrace.schemas import ACTS, DIALECT, OUTPUTS, documents, schema
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
-def commands(group: Any, path: str = "") -> Iterator[tuple[str, Command]]:
-    for name in group.list_commands(None):
-        command = group.get_command(None, name)
+def commands(group: Group, path: str = "") -> Iterator[tuple[str, Command]]:
+    context = Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
         where = f"{path} {name}".strip()
-        if hasattr(command, "list_commands"):
+        if isinstance(command, Group):
             yield from commands(command, where)
         else:
             yield where, command
 
 
+def test_the_list_of_commands_says_what_each_says_itself() -> None:
+    """It is shown without importing any of them."""
+    context = Context(app)
+    said = {name: app.get_command(context, name) for name in app.list_commands(context)}
+    assert {
+        name: command and make_default_short_help(command.help or "", 1000)
+        for name, command in said.items()
+    } == COMMANDS
+
+
 def test_every_command_is_there_and_those_with_data_have_json() -> None:
-    found = dict(commands(get_command(app)))
+    found = dict(commands(app))
     assert sorted(found) == sorted([*OUTPUTS, *ACTS])
     with_json = {
         name

@@ -49,7 +49,10 @@ class TestPartition:
             (steady(90, 100, 5.0, is_snapshot=True), State.STOPPED),
             (window(N, [i + 1 for i in N], [0.2] * WINDOW), State.OK),
             (window([*N[:-1], 3], [50] * WINDOW, [1.0] * WINDOW), State.REWOUND),
-            (window(N, [500] * WINDOW, [20.0 + i for i in N]), State.STALLED),
+            (window(N, [5000] * WINDOW, [20.0 + i for i in N]), State.STALLED),
+            (window(N, [50 + 5 * i for i in N], [20.0 + i for i in N]), State.STALLED),
+            # One large transaction: its changes are all as old as each other.
+            (window(N, [500] * WINDOW, [20.0 + i for i in N]), State.CATCHING_UP),
             (window([20 * i for i in N], [500] * WINDOW, [90.0 - i for i in N]), State.CATCHING_UP),
             (window([20 * i for i in N], [500 + 21 * i for i in N], [90.0] * WINDOW), State.BEHIND),
             (window(N, [500] * WINDOW, [0.0] * WINDOW, is_snapshot=True), State.SNAPSHOT),

@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from tailrace.watch import top, view
+from tailrace.watch import top, view, words
 from tailrace.watch.states import State, Verdict
 
 UNKNOWN = Verdict(State.UNKNOWN, "Kafka does not answer", "start it", 100.0)
@@ -66,6 +66,10 @@ def test_picture() -> None:
 
 
 def test_words_for_figures() -> None:
-    assert (top.seconds(None), top.seconds(0.02), top.seconds(75.0)) == ("?", "20 ms", "75.0 s")
-    assert (top.span(59), top.span(7200), top.span(3 * 86400)) == ("59 s", "2 h", "3 d")
+    assert (words.seconds(None), words.seconds(0.02), words.seconds(75.0)) == (
+        "?",
+        "20 ms",
+        "75.0 s",
+    )
+    assert (words.span(59), words.span(7200), words.span(3 * 86400)) == ("59 s", "2 h", "3 d")
     assert top.spark([0.0, 0.0]) == "▁▁"

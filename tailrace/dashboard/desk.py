@@ -1,0 +1,98 @@
+"""What every request needs: the hub, the rules of access, and the pipelines' files."""
+
+import msgspec
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tailrace.dashboard.access import Access, Refused, Role, Visitor
+from tailrace.dashboard.hub import Hub
+from tailrace.watch.servers import Watched
+
+LARGEST_FORM_BYTES = 64 << 10
+MOST_STREAMS = 50
+HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
+        " connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+
+class Desk(msgspec.Struct):
+    """One for the whole application. `watched` is by the pipelines' names."""
+
+    hub: Hub
+    access: Access
+    watched: dict[str, Watched]
+    streams: int = 0
+
+    def pipeline(self, name: str) -> Watched:
+        """Raises Refused where there is none of that name."""
+        if name not in self.watched:
+            raise Refused(404, f"There is no pipeline {name:.60} here.")
+        return self.watched[name]
+
+    def sink(self, name: str, sink: str) -> Watched:
+        """The pipeline, if it has that sink; else raises Refused."""
+        watched = self.pipeline(name)
+        if sink not in watched.pipeline.sinks:
+            raise Refused(404, f"Pipeline {name} has no sink {sink:.60}.")
+        return watched
+
+
+def desk_of(request: Request) -> Desk:
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+def viewer(request: Request) -> Visitor:
+    """Who asks, if they may look. Raises Refused."""
+    visitor = desk_of(request).access.visitor(request.headers)
+    if visitor.role < Role.VIEWER:
+        raise Refused(401, "Log in with a token to look at this.")
+    return visitor
+
+
+async def body(request: Request) -> bytes:
+    """What was sent, up to LARGEST_FORM_BYTES. Raises Refused."""
+    found = b""
+    async for part in request.stream():
+        found += part
+        if len(found) > LARGEST_FORM_BYTES:
+            raise Refused(413, f"More than {LARGEST_FORM_BYTES >> 10} KiB were sent.")
+    return found
+
+
+class Guarded:
+    """Every answer carries HEADERS and is kept nowhere; the host is checked before anything."""
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app = app
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.update(HEADERS)
+                headers.setdefault("cache-control", "no-store")
+            await send(message)
+
+        try:
+            self._access.check_host(Request(scope).headers.get("host", ""))
+        except (Refused, ValueError) as refused:
+            text = str(refused).encode()
+            start = {"type": "http.response.start", "status": 421, "headers": []}
+            await send_guarded(start)
+            await send({"type": "http.response.body", "body": text})
+            return
+        await self._app(scope, receive, send_guarded)

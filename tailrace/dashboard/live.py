@@ -1,0 +1,122 @@
+"""The parts of pages that change with each look, and the streams that send them."""
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from tailrace.dashboard.access import Refused
+from tailrace.dashboard.desk import MOST_STREAMS, Desk, desk_of, viewer
+from tailrace.dashboard.show import counts, render
+from tailrace.watch import view
+
+KEEP_FRAGMENTS = 64
+
+router = APIRouter(prefix="/live", include_in_schema=False)
+
+
+def overview(desk: Desk, wanted: Mapping[str, str]) -> str:
+    """Worst first; `q` is a part of the name, `state` a word."""
+    snapshot = desk.hub.latest
+    q, state = wanted.get("q", "").lower(), wanted.get("state", "")
+    found = [
+        one
+        for one in snapshot.pipelines
+        if q in one.name and (not state or one.verdict.state.value == state)
+    ]
+    return render(
+        "overview_live.html",
+        snapshot=snapshot,
+        pipelines=found,
+        filtered=bool(q or state),
+        wrong=[one for one in found if one.verdict.state.is_wrong],
+        counts=counts(snapshot.pipelines),
+        lags_s=desk.hub.lags_s,
+        trouble=desk.hub.trouble,
+    )
+
+
+def pipeline(desk: Desk, wanted: Mapping[str, str]) -> str:
+    return _of_one(desk, wanted["name"], "pipeline_live.html")
+
+
+def source(desk: Desk, wanted: Mapping[str, str]) -> str:
+    return _of_one(desk, wanted["name"], "source_live.html", acts_on=acts_on)
+
+
+def _of_one(desk: Desk, name: str, template: str, **values: Any) -> str:
+    desk.pipeline(name)
+    found = desk.hub.pipeline(name)
+    if found is None:
+        return render("waiting.html")
+    return render(template, one=found, snapshot=desk.hub.latest, trouble=desk.hub.trouble, **values)
+
+
+def acts_on(source: view.Source) -> list[tuple[str, str]]:
+    """What makes sense now, with what the button says."""
+    found = [("restart", "Restart")]
+    if any(task.state == "FAILED" for task in source.tasks):
+        found.insert(0, ("restart-failed", "Restart failed tasks"))
+    if source.connector in ("PAUSED", "STOPPED"):
+        found.insert(0, ("resume", "Resume"))
+    elif source.connector:
+        found.insert(0, ("pause", "Pause"))
+    return found
+
+
+FRAGMENTS: dict[str, Callable[[Desk, Mapping[str, str]], str]] = {
+    "overview": overview,
+    "pipeline": pipeline,
+    "source": source,
+}
+
+
+class Fragments:
+    """Rendered once a snapshot, however many look."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, tuple[tuple[str, str], ...]], tuple[int, str]] = {}
+
+    def get(self, desk: Desk, what: str, wanted: Mapping[str, str]) -> str:
+        """Raises Refused where there is no such thing."""
+        key = (what, tuple(sorted(wanted.items())))
+        number = desk.hub.number
+        kept = self._kept.get(key)
+        if kept is not None and kept[0] == number:
+            return kept[1]
+        html = FRAGMENTS[what](desk, wanted)
+        if len(self._kept) >= KEEP_FRAGMENTS:
+            self._kept.clear()
+        self._kept[key] = (number, html)
+        return html
+
+
+@router.get("/{what}", dependencies=[Depends(viewer)])
+async def stream(what: str, request: Request) -> StreamingResponse:
+    """Server-sent events without a name: htmx swaps each into the page."""
+    desk = desk_of(request)
+    fragments: Fragments = request.app.state.fragments
+    if what not in FRAGMENTS:
+        raise Refused(404, f"There is no page {what:.60}.")
+    if desk.streams >= MOST_STREAMS:
+        raise Refused(503, f"More than {MOST_STREAMS} pages are open; close some.")
+    wanted = {name: request.query_params.get(name, "")[:200] for name in ("name", "q", "state")}
+    if what != "overview":
+        desk.pipeline(wanted["name"])
+
+    async def send() -> AsyncIterator[str]:
+        desk.streams += 1
+        try:
+            number, until_s = desk.hub.number, time.monotonic() + 3600
+            while not desk.hub.is_stopping and time.monotonic() < until_s:
+                html = await run_in_threadpool(fragments.get, desk, what, wanted)
+                lines = "".join(f"data: {line}\n" for line in html.split("\n"))
+                yield f"id: {number}\n{lines}\n"
+                number = await desk.hub.news(number)
+        finally:
+            desk.streams -= 1
+
+    return StreamingResponse(send(), media_type="text/event-stream")

@@ -1,0 +1,189 @@
+"""The pages that look: overview, pipeline, source, and who may act."""
+
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any
+from urllib.parse import parse_qs, quote
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from tailrace.dashboard.access import COOKIE, SESSION_S, Refused, Visitor
+from tailrace.dashboard.desk import body, desk_of, viewer
+from tailrace.dashboard.live import Fragments
+from tailrace.dashboard.show import level, render
+from tailrace.watch.history import STEP_S, Grain, Point
+
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+Viewer = Annotated[Visitor, Depends(viewer)]
+RANGES: dict[str, tuple[Grain, int]] = {
+    "15 min": (1, 15),
+    "1 h": (1, 60),
+    "6 h": (STEP_S, 360),
+    "24 h": (STEP_S, 1440),
+}
+TABLE_ROWS = 60
+
+
+def page(request: Request, template: str, visitor: Visitor, **values: Any) -> HTMLResponse:
+    """A whole page; `name` and `here` say which of a pipeline's pages it is."""
+    access = desk_of(request).access
+    query = f"?{request.url.query}" if request.url.query else ""
+    html = render(
+        template,
+        **{"name": "", "here": "", "title": "tailrace"} | values,
+        visitor=visitor,
+        read_only=access.read_only,
+        form_token=access.form_token(visitor),
+        path=request.url.path + query,
+    )
+    return HTMLResponse(html, values.get("status", 200))
+
+
+def live_page(
+    request: Request, visitor: Visitor, what: str, wanted: dict[str, str], **values: Any
+) -> HTMLResponse:
+    """One whose main part is sent anew with each look."""
+    desk = desk_of(request)
+    fragments: Fragments = request.app.state.fragments
+    found = desk.hub.pipeline(wanted["name"]) if "name" in wanted else None
+    worst = found.verdict.state if found else desk.hub.latest.worst
+    asked = "&".join(f"{name}={quote(value)}" for name, value in wanted.items() if value)
+    return page(
+        request,
+        "live.html",
+        visitor,
+        live=f"/live/{what}?{asked}",
+        fragment=_safe(fragments.get(desk, what, wanted)),
+        below=f"{what}_below.html",
+        icon=level(worst),
+        **values,
+    )
+
+
+def _safe(html: str) -> Any:
+    """What a template made is escaped already."""
+    from markupsafe import Markup
+
+    return Markup(html)
+
+
+@router.get("/")
+def overview(request: Request, visitor: Viewer, q: str = "", state: str = "") -> HTMLResponse:
+    """All pipelines, worst first."""
+    wanted = {"q": q[:200], "state": state[:200]}
+    return live_page(
+        request, visitor, "overview", wanted, title="pipelines", q=q, state_wanted=state
+    )
+
+
+@router.get("/p/{name}")
+def pipeline(name: str, request: Request, visitor: Viewer, range: str = "15 min") -> HTMLResponse:
+    """State, stages, partitions and charts of one."""
+    desk = desk_of(request)
+    watched = desk.pipeline(name)
+    if range not in RANGES:
+        raise Refused(404, f"There is no range {range:.20}; there are {', '.join(RANGES)}.")
+    grain_s, minutes = RANGES[range]
+    since_s = time.time() - 60 * minutes
+    sinks = [
+        {"name": sink, "points": _thinned(desk.hub.series(name, sink, grain_s, since_s))}
+        for sink in watched.pipeline.sinks
+    ]
+    return live_page(
+        request,
+        visitor,
+        "pipeline",
+        {"name": name},
+        title=name,
+        name=name,
+        here="pipeline",
+        ranges=list(RANGES),
+        range=range,
+        grain_s=grain_s,
+        minutes=minutes,
+        sinks=sinks,
+    )
+
+
+@router.get("/p/{name}/source")
+def source(name: str, request: Request, visitor: Viewer) -> HTMLResponse:
+    """Slot, connector and the log that is kept."""
+    desk = desk_of(request)
+    desk.pipeline(name)
+    points = _thinned(desk.hub.series(name, "", 1, time.time() - 3600))
+    return live_page(
+        request,
+        visitor,
+        "source",
+        {"name": name},
+        title=f"source of {name}",
+        name=name,
+        here="source",
+        points=points,
+    )
+
+
+def _thinned(points: Sequence[Point]) -> list[Point]:
+    """About TABLE_ROWS of them, newest first."""
+    step = max(1, len(points) // TABLE_ROWS)
+    return list(points[::-1][::step])
+
+
+@router.get("/login")
+def login_page(request: Request, to: str = "/") -> HTMLResponse:
+    """Asks for a token."""
+    return _login(request, to, "")
+
+
+def _login(request: Request, to: str, error: str, status: int = 200) -> HTMLResponse:
+    visitor = desk_of(request).access.visitor(request.headers)
+    token_file = request.app.state.token_file
+    return page(
+        request,
+        "login.html",
+        visitor,
+        title="log in",
+        to=to,
+        error=error,
+        status=status,
+        token_file=token_file,
+    )
+
+
+@router.post("/login")
+async def login(request: Request) -> Response:
+    """Begins a session."""
+    access = desk_of(request).access
+    form = await fields(request)
+    to = form.get("to", "/")
+    try:
+        session = access.login(form.get("token", ""), form.get("who", ""))
+    except Refused as refused:
+        return _login(request, to, refused.sentence, refused.status)
+    is_ours = to.startswith("/") and not to.startswith(("//", "/\\"))
+    answer = RedirectResponse(to if is_ours else "/", 303)
+    secure = request.url.scheme == "https"
+    answer.set_cookie(
+        COOKIE, session, max_age=int(SESSION_S), httponly=True, samesite="strict", secure=secure
+    )
+    return answer
+
+
+@router.post("/logout")
+async def logout(request: Request) -> Response:
+    """Ends the session in this browser."""
+    answer = RedirectResponse("/", 303)
+    answer.delete_cookie(COOKIE)
+    return answer
+
+
+async def fields(request: Request) -> dict[str, str]:
+    """Of a form that was posted; of several of one name the last. Raises Refused."""
+    text = (await body(request)).decode(errors="replace")
+    try:
+        return {
+            key: values[-1] for key, values in parse_qs(text, True, max_num_fields=1000).items()
+        }
+    except ValueError as error:
+        raise Refused(400, f"The form cannot be read: {error}.") from None

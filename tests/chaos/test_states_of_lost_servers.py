@@ -1,0 +1,78 @@
+"""A server that is gone, or silent, is seen within three intervals; nothing is well meanwhile."""
+
+from collections.abc import Callable, Iterator
+
+import psutil
+import pytest
+
+from devstack import AnyStack
+from tailrace.harness.cdc import Cdc
+from tailrace.watch.states import STALE_INTERVALS, State
+from tests.watched import Watched, watched, with_limit
+
+DDL = "CREATE TABLE t (id int PRIMARY KEY, note text); INSERT INTO t VALUES (1, 'first')"
+WRONG = [state.value for state in State if state.is_wrong]
+LOOKS = STALE_INTERVALS + 2  # one for the answer that was under way, one to look at it
+
+SEEN_AS = {
+    "redis": "DEGRADED",
+    "connect": "STOPPED",  # nobody reads the slot, whatever Connect would say
+    "kafka": "UNKNOWN",
+    "postgres-target": "UNKNOWN",
+    "postgres-source": "UNKNOWN",
+}
+
+
+@pytest.fixture
+def live(cdc: Callable[..., Cdc]) -> Cdc:
+    made = cdc(DDL, ["public.t"], watch_effects=False)
+    with_limit(made)
+    return made
+
+
+@pytest.fixture
+def watch(live: Cdc) -> Iterator[Watched]:
+    live.register()
+    live.start_daemon()
+    with watched(live) as opened:
+        opened.until("IDLE")
+        yield opened
+
+
+def test_lost_and_silent(stack: AnyStack, live: Cdc, watch: Watched) -> None:
+    for name, state in SEEN_AS.items():
+        server = stack.part(name)
+        server.kill()
+        try:
+            watch.until_wrong(looks=LOOKS)
+            watch.until(state, looks=LOOKS)
+            watch.steady(*WRONG, looks=5)
+        finally:
+            server.start()
+        watch.until("IDLE")
+    _silent(stack, watch)
+    _workless(live, watch)
+
+
+def _silent(stack: AnyStack, watch: Watched) -> None:
+    """A stopped process keeps its connections, and gives no error that would tell."""
+    for name in ("connect", "kafka"):
+        pid = stack.part(name).pid
+        assert pid is not None
+        server = psutil.Process(pid)
+        server.suspend()
+        try:
+            watch.until_wrong(looks=LOOKS)
+            watch.until("UNKNOWN", looks=LOOKS)
+            watch.steady(*WRONG, looks=5)
+        finally:
+            server.resume()
+        watch.until("IDLE")
+
+
+def _workless(live: Cdc, watch: Watched) -> None:
+    live.running[-1].kill()
+    watch.until_wrong("sink", looks=LOOKS)
+    watch.until("UNKNOWN", "sink", looks=LOOKS)
+    live.sql("INSERT INTO t VALUES (2, 'second')")
+    assert "no worker" in watch.until("UNKNOWN", "sink", because="no worker").reason
