@@ -12,6 +12,7 @@ from tailrace.config import load
 from tailrace.harness import topics
 from tailrace.harness.cdc import Cdc
 from tailrace.harness.waits import eventually
+from tailrace.trace import ask
 from tailrace.trace.find import find
 from tailrace.trace.lines import not_found, timeline
 
@@ -24,7 +25,9 @@ WORKER_STEPS = ["polled", "sifted", "applied", "acknowledged"]
 
 
 @pytest.fixture
-def shop(cdc: Callable[..., Cdc]) -> Cdc:
+def shop(cdc: Callable[..., Cdc], monkeypatch: pytest.MonkeyPatch) -> Cdc:
+    monkeypatch.setattr(ask, "CLOCK_LOOKS", 1)  # a look at the clocks takes a second else
+    monkeypatch.setattr(ask, "CLOCK_EVERY_S", 0.0)
     shop = cdc(DDL, ["public.orders", "public.lines"], watch_effects=False, partitions=2)
     shop.register()
     return shop

@@ -1,0 +1,89 @@
+"""What every command prints with --json is what docs/schemas says, on a real pipeline."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import jsonschema
+
+from devstack import AnyStack
+from tailrace.demo import Story, figures
+from tailrace.harness import topics
+from tailrace.harness.cdc import Cdc
+from tailrace.harness.waits import eventually
+from tailrace.schemas import OUTPUTS, schema
+
+DDL = """
+CREATE TABLE orders (id int PRIMARY KEY, note text);
+INSERT INTO orders SELECT i, 'old' FROM generate_series(1, 5) AS i;
+"""
+
+
+def printed(command: str, text: str) -> Any:
+    found = json.loads(text)
+    jsonschema.validate(found, schema(OUTPUTS[command]))
+    return found
+
+
+def run(shop: Cdc, command: str, *words: str, **environment: str) -> Any:
+    done = shop.command(*command.split(), *words, "--json", **environment)
+    assert done.stdout, done.stderr
+    assert "Traceback" not in done.stderr
+    return printed(command, done.stdout)
+
+
+def on_the_stack(stack: AnyStack, command: str) -> Any:
+    words = [sys.executable, "-m", "tailrace", *command.split(), "--folder", str(stack.folder)]
+    done = subprocess.run([*words, "--json"], capture_output=True, text=True, check=True)
+    return printed(command, done.stdout)
+
+
+def test_every_command_prints_what_its_schema_says(
+    cdc: Callable[..., Cdc], stack: AnyStack
+) -> None:
+    shop = cdc(DDL, ["public.orders"], watch_effects=False)
+    seen = {"demo"}
+    printed("demo", json.dumps(figures(Story())))
+
+    def check(command: str, *words: str, **environment: str) -> Any:
+        seen.add(command)
+        return run(shop, command, *words, **environment)
+
+    assert check("schema plan")["mirror"]
+    assert check("connector plan")["changes"]
+    shop.register()
+    daemon = shop.start_daemon()
+    shop.sql("INSERT INTO orders VALUES (42, 'here')")
+    topics.produce(shop.brokers, shop.topic("public.orders"), [(0, b'{"id":9}', b"no JSON")] * 2)
+    shop.wait_applied()
+    eventually(shop.parked, 30, "a dead letter")
+
+    assert check("trace", "42")["changes"][0]["deliveries"][0]["fates"]
+    assert check("trace", "42", "--values")["changes"][0]["after"]
+    assert check("trace", "9")["changes"][0]["unreadable"]
+    assert check("trace", "777")["changes"] == []
+    check("parked list")
+    assert check("parked list", "--group")
+    assert check("parked show", "mirror", "0")["number"] == 0
+    check("parked redrive", "mirror", "--all", "--dry-run")
+    check("parked discard", "mirror", "0", "--reason", "a test", "--yes")
+    assert check("actions")["actions"]
+    assert check("config show")["pipeline"] == shop.name
+    assert check("config show", "--origin")["pipeline"]["origin"]
+    assert check("connector status")["parts"]
+    assert check("doctor")["checks"]
+    assert check("lag")["sinks"]
+    check("top", "--for", "1")
+    assert check("verify")["mirror"]
+    shop.sink.sql("UPDATE orders SET note = 'wrong' WHERE id = 1")
+    assert check("verify")["mirror"][0]["differences"]
+    daemon.stop()
+    away = {"TAILRACE__KAFKA__BOOTSTRAP": "127.0.0.1:1", "TAILRACE__CONNECT__URL": "http://[::1]:1"}
+    assert check("lag", **away)["unknown"]
+    assert check("doctor", **away)["failed"]
+    check("top", "--for", "1", **away)
+    assert on_the_stack(stack, "stack status")
+    assert on_the_stack(stack, "stack up")["kafka"]
+    assert seen | {"stack status", "stack up"} == set(OUTPUTS)
