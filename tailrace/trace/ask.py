@@ -17,8 +17,10 @@ from tailrace import lag_sources
 from tailrace.asking import ANSWER_WITHIN_S, CONNECT_WITHIN_S, Away, ask, database
 from tailrace.config import Pipeline
 from tailrace.lag import Source
+from tailrace.parked.resolutions import Resolutions
 from tailrace.trace import target
 from tailrace.trace.letters import Place
+from tailrace.trace.view import Letter
 from tailrace.watch import probes
 from tailrace.watch.skew import Clock
 from tailrace.watch.view import Skew
@@ -54,6 +56,27 @@ def sink_now(pipeline: Pipeline, name: str, changes: Sequence[ChangeEvent]) -> A
     mine = [change for change in changes if change.table in pipeline.sinks[name].tables]
     group = group_of(pipeline, name)
     return _of_sink(pipeline, name, lambda connection: target.look(connection, group, mine))
+
+
+def decided(
+    pipeline: Pipeline, name: str, log: str, found: Mapping[Place, list[Letter]]
+) -> Mapping[Place, list[Letter]]:
+    """The letters with what was decided about them; `log`: Kafka's id of their topic."""
+    numbers = [letter.number for letters in found.values() for letter in letters]
+
+    def look(connection: Any) -> Any:
+        resolutions = Resolutions(connection, group_of(pipeline, name), log)
+        return resolutions.of(numbers) if numbers and resolutions.are_kept() else {}
+
+    known = _of_sink(pipeline, name, look) if numbers else {}
+    outcomes = {} if isinstance(known, Away) else {n: each.outcome for n, each in known.items()}
+    return {
+        place: [
+            msgspec.structs.replace(letter, outcome=outcomes.get(letter.number))
+            for letter in letters
+        ]
+        for place, letters in found.items()
+    }
 
 
 def _marks(pipeline: Pipeline, name: str) -> Any:

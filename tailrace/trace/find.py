@@ -105,7 +105,10 @@ def _sink(
     places = {(*record.at, record.offset) for record in records}
     tables = pipeline.sinks[name].tables
     now = ask.sink_now(pipeline, name, events)
-    parked = letters.look_for(consumer, dead_letter_topic(pipeline, name), places)
+    topic = dead_letter_topic(pipeline, name)
+    found_letters = letters.look_for(consumer, topic, places)
+    log = str(consumer._client.cluster.topic_id(topic) or "")
+    parked = ask.decided(pipeline, name, log, found_letters)
     topics = [topic_of(pipeline, table) for table in tables]
     return Sink(name, tables, topics, began, now, parked)
 

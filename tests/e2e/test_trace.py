@@ -176,9 +176,13 @@ def a_parked_one(shop: Cdc) -> None:
     assert "malformed JSON" in change["unreadable"]
     found = fate(change)
     assert found["state"] == "parked"
-    assert found["letters"] == [{"number": 0, "reason": change["unreadable"]}]
+    letter = {"number": 0, "reason": change["unreadable"], "outcome": None}
+    assert found["letters"] == [letter]
     assert found["batch"]["ended"] == {"parked": 1}
     assert "letter 0: malformed JSON" in text_of(shop, "13")
+    done = shop.command("parked", "discard", "mirror", "0", "--reason", "a test", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert fate(one(shop, "13"))["letters"] == [letter | {"outcome": "discarded"}]
 
 
 def of_a_key_with_two_columns(shop: Cdc) -> None:
