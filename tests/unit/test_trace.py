@@ -1,6 +1,7 @@
 """What is looked for, how long each step took, and what a row says: the pure parts of a trace."""
 
 import json
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -14,9 +15,11 @@ from consumer.settled import Ring, Settled, Stretch
 from tailrace.exits import Problem
 from tailrace.trace import letters
 from tailrace.trace.moments import follow, until_kafka
-from tailrace.trace.scan import Part
+from tailrace.trace.scan import Found, Part, Search, _Reader
 from tailrace.trace.target import Shown, judge
 from tailrace.trace.wanted import EventId, Key, Lsn, in_life, key_matcher, matcher, parse, shown
+from tests.builders import P0, TABLE, Log, value
+from tests.builders import key as key_of
 
 TABLES = ("public.orders", "shop.order_lines")
 AT = TopicPartition("shop.public.orders", 0)
@@ -193,3 +196,50 @@ class TestRing:
             told += found
         assert told == ring.after(0, 1 << 30)[1]
         assert number == len(spans)
+
+
+def searched(*records: Record, keep: int = 10) -> tuple[Part, Found]:
+    part = Part(P0, 0, 100)
+    found = Found({P0: part}, (), deque(maxlen=keep), deque(maxlen=keep))
+    search = Search(
+        (TABLE,), ("t",), lambda _: True, lambda key: key == key_of(id=13), None, keep, around=150
+    )
+    _Reader(part, search, found).take(records)
+    return part, found
+
+
+def test_another_timeline_stops_a_worker_but_not_a_search() -> None:
+    log = Log()
+    later_us = 1_700_000_000_000_000 + 3_600_000_000
+    records = [
+        log.record(key_of(id=1), value("c", after={"id": 1}, lsn=200, commit=190)),
+        log.record(key_of(id=2), value("c", after={"id": 2}, lsn=100, commit=90, ts_us=later_us)),
+        log.record(key_of(id=3), value("c", after={"id": 3}, lsn=110, commit=90, ts_us=later_us)),
+    ]
+    part, found = searched(*records)
+    assert [event.position.lsn for event in found.events] == [200, 100, 110]
+    assert (part.below_lsn, part.above_lsn) == (110, 200)
+
+
+def test_a_later_snapshot_begins_another_life() -> None:
+    log = Log()
+    records = [
+        log.record(key_of(id=1), value("c", after={"id": 1}, lsn=100, commit=90)),
+        log.record(key_of(id=1), value("r", after={"id": 1}, lsn=500, snapshot="true")),
+        log.record(key_of(id=1), value("u", after={"id": 1}, lsn=600, commit=550)),
+    ]
+    part, found = searched(*records)
+    assert [event.position.gen for event in found.events] == [0, 1, 1]
+    assert part.lives == [(1, 1)]
+    assert part.life_at(2) == 1
+
+
+def test_the_newest_are_kept_and_all_are_counted() -> None:
+    log = Log()
+    records = [
+        log.record(key_of(id=n), value("c", after={"id": n}, lsn=100 + n)) for n in range(20)
+    ]
+    bad = log.record(key_of(id=13), b"{ no JSON")
+    _, found = searched(*records, bad, keep=3)
+    assert [event.position.lsn for event in found.events] == [117, 118, 119]
+    assert (found.count, len(found.unreadable)) == (21, 1)
