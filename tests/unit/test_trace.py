@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from consumer.event import NOTHING, ChangeEvent, Position, Record, TopicPartition, ids
 from consumer.settled import Ring, Settled, Stretch
 from tailrace.exits import Problem
+from tailrace.health import _of_record
 from tailrace.trace import letters
 from tailrace.trace.moments import follow, until_kafka
 from tailrace.trace.scan import Found, Part, Search, _Reader
@@ -243,3 +244,18 @@ def test_the_newest_are_kept_and_all_are_counted() -> None:
     _, found = searched(*records, bad, keep=3)
     assert [event.position.lsn for event in found.events] == [117, 118, 119]
     assert (found.count, len(found.unreadable)) == (21, 1)
+
+
+@pytest.mark.parametrize(
+    "query", ["", "topic=t", "topic=t&partition=0&offset=x", "topic=t&topic=u&partition=0&offset=1"]
+)
+def test_a_record_that_is_not_named_has_no_batches(query: str) -> None:
+    assert _of_record(query, Ring().find)[0] == 400
+
+
+def test_the_batches_of_a_record_as_json() -> None:
+    ring = Ring()
+    ring.add(batch(0))
+    code, _, body = _of_record("topic=t&partition=0&offset=3", ring.find)
+    assert code == 200
+    assert msgspec.json.decode(body, type=list[Settled]) == [batch(0)]
