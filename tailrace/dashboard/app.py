@@ -12,13 +12,16 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from tailrace.asking import Away
-from tailrace.dashboard import api, live, pages
+from tailrace.dashboard import acts, api, live, pages, work, work_api
 from tailrace.dashboard.access import Refused
 from tailrace.dashboard.desk import Desk, Guarded
 from tailrace.exits import TRY_AGAIN, USAGE, Problem
 
 STATIC = Path(__file__).with_name("static")
-ROUTERS = (pages.router, live.router, api.router, api.metrics_router)
+ROUTERS = (
+    *(pages.router, live.router, acts.router, work.router),
+    *(api.router, work_api.router, api.metrics_router),
+)
 
 
 def make_app(desk: Desk, token_file: str | None = None) -> FastAPI:

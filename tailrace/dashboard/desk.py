@@ -7,6 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tailrace.dashboard.access import Access, Refused, Role, Visitor
 from tailrace.dashboard.hub import Hub
+from tailrace.dashboard.verification import Verifications
 from tailrace.watch.servers import Watched
 
 LARGEST_FORM_BYTES = 64 << 10
@@ -29,6 +30,7 @@ class Desk(msgspec.Struct):
     hub: Hub
     access: Access
     watched: dict[str, Watched]
+    verifications: Verifications = msgspec.field(default_factory=Verifications)
     streams: int = 0
 
     def pipeline(self, name: str) -> Watched:
@@ -46,6 +48,7 @@ class Desk(msgspec.Struct):
 
 
 def desk_of(request: Request) -> Desk:
+    """That of the application which was asked."""
     desk: Desk = request.app.state.desk
     return desk
 

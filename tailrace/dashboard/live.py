@@ -40,10 +40,12 @@ def overview(desk: Desk, wanted: Mapping[str, str]) -> str:
 
 
 def pipeline(desk: Desk, wanted: Mapping[str, str]) -> str:
+    """State, stages, partitions and workers of one."""
     return _of_one(desk, wanted["name"], "pipeline_live.html")
 
 
 def source(desk: Desk, wanted: Mapping[str, str]) -> str:
+    """Slot, connector and the log that is kept."""
     return _of_one(desk, wanted["name"], "source_live.html", acts_on=acts_on)
 
 
@@ -67,10 +69,19 @@ def acts_on(source: view.Source) -> list[tuple[str, str]]:
     return found
 
 
+def verification(desk: Desk, wanted: Mapping[str, str]) -> str:
+    """Comparisons that were started here."""
+    name = wanted["name"]
+    sinks = desk.pipeline(name).pipeline.sinks
+    runs = [(sink, desk.verifications.newest(name, sink)) for sink in sinks]
+    return render("verify_live.html", snapshot=desk.hub.latest, runs=runs)
+
+
 FRAGMENTS: dict[str, Callable[[Desk, Mapping[str, str]], str]] = {
     "overview": overview,
     "pipeline": pipeline,
     "source": source,
+    "verify": verification,
 }
 
 

@@ -138,6 +138,7 @@ def counts(pipelines: Iterable[view.Pipeline]) -> list[tuple[State, int]]:
 
 
 def maybe_lsn(position: int | None) -> str:
+    """As Postgres writes it."""
     return "?" if position is None else lsn(position)
 
 

@@ -21,7 +21,8 @@ from tailrace.config import Pipeline
 from tailrace.databases import Connection
 from tailrace.doctor import facts
 from tailrace.exits import Problem
-from tailrace.lag_sources import Offsets, clock_ahead_s, next_offsets
+from tailrace.lag_sources import clock_ahead_s, next_offsets
+from tailrace.logs import Offsets
 from tailrace.wiring import group_of, topic_of
 
 STATEMENTS = load_statements(Path(__file__).with_name("doctor.sql"))

@@ -18,7 +18,7 @@ from tailrace.asking import ANSWER_WITHIN_S, CONNECT_WITHIN_S, Away
 from tailrace.config import Kafka as Brokers
 from tailrace.config import Pipeline
 from tailrace.doctor import facts
-from tailrace.lag_sources import NO_BROKER
+from tailrace.logs import NO_BROKER
 from tailrace.wiring import topic_of
 
 

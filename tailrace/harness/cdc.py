@@ -21,7 +21,8 @@ from tailrace.harness.states import STATES, state
 from tailrace.harness.topics import Event, Parked
 from tailrace.harness.waits import WITHIN_S, Late, eventually
 from tailrace.lag import Row, SourceRow
-from tailrace.lag_sources import Offsets, measure, read_kafka
+from tailrace.lag_sources import measure
+from tailrace.logs import Offsets, read_kafka
 from tailrace.verify import TableResult
 from tailrace.wiring import dead_letter_topic
 

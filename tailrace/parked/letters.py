@@ -19,7 +19,7 @@ from consumer.event import Record, TopicPartition
 from tailrace.asking import Away, database
 from tailrace.config import Pipeline, chosen
 from tailrace.exits import Problem
-from tailrace.lag_sources import kafka_consumer
+from tailrace.logs import kafka_consumer
 from tailrace.parked.letter import Group, Letter, Parked, Resolution, in_groups, letter_of, parked
 from tailrace.parked.resolutions import Resolutions
 from tailrace.wiring import dead_letter_topic, group_of

@@ -23,3 +23,10 @@ WHERE sink = %s AND log = %s AND number >= %s AND number < %s;
 INSERT INTO tailrace.parked (sink, log, number, outcome, effect, actor, reason, action_id)
 SELECT %s, %s, number, %s, %s, %s, %s, %s FROM unnest(%s::bigint[]) AS n (number)
 ON CONFLICT DO NOTHING;
+
+-- name: count_each
+-- Of several sinks at once.
+SELECT n.sink, count(p.number)
+FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS n (sink, log, first)
+LEFT JOIN tailrace.parked p ON p.sink = n.sink AND p.log = n.log AND p.number >= n.first
+GROUP BY n.sink;

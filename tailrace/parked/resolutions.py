@@ -1,6 +1,6 @@
 """What has become of letters: rows of `tailrace.parked`, in the database of their sink."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -59,3 +59,13 @@ class Resolutions:
         values = [*self._of, outcome, effect, *by, list(numbers)]
         if self._connection.execute(STATEMENTS["resolve"], values).rowcount != len(numbers):
             raise Taken
+
+
+def count_decided(connection: Connection, letters: Mapping[str, tuple[str, int]]) -> dict[str, int]:
+    """Of each group: how many letters of the topic of that id, from that number on."""
+    row = connection.execute(STATEMENTS["is_there"]).fetchone() if letters else None
+    if row is None or not row[0]:
+        return {}
+    logs, firsts = zip(*letters.values(), strict=True)
+    rows = connection.execute(STATEMENTS["count_each"], [list(letters), list(logs), list(firsts)])
+    return {group: count for group, count in rows}

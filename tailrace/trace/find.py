@@ -8,7 +8,7 @@ from typing import Any, Literal
 from connectors.position import lsn as lsn_text
 from connectors.spec import ConnectorSpec
 from consumer.event import TopicPartition
-from tailrace import lag_sources
+from tailrace import logs
 from tailrace.asking import Away
 from tailrace.config import Pipeline
 from tailrace.exits import TRY_AGAIN, Problem
@@ -90,7 +90,7 @@ def _search(
         around=meant.lsn if isinstance(meant, Lsn) else None,
     )
     try:
-        with lag_sources.kafka_consumer(pipeline.kafka, fetch_bytes=scan.FETCH_BYTES) as consumer:
+        with logs.kafka_consumer(pipeline.kafka, fetch_bytes=scan.FETCH_BYTES) as consumer:
             found = scan.scan(consumer, search, progress)
             return found, [_sink(pipeline, name, began[name], found, consumer) for name in began]
     except Away as away:

@@ -7,7 +7,7 @@ An Away in place of an answer is the sentence why there is none; None, that nobo
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from consumer.event import TopicPartition
 from tailrace.asking import Away
@@ -19,6 +19,17 @@ from tailrace.watch.states import Verdict
 from tailrace.watch.view import Skew
 
 Offsets = Mapping[TopicPartition, int]
+
+
+class KafkaAnswer(NamedTuple):
+    """
+    What each sink had applied before, None where that is not known; then Kafka's logs: in this
+    order nothing seems done that is not. `parked`: open dead letters of each sink.
+    """
+
+    applied: Mapping[str, Offsets | None]
+    kafka: Kafka
+    parked: Mapping[str, int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +44,7 @@ class Answers:
     heartbeat_interval_ms: int
     allowed_lag_s: float
     source: Seen[Source] | Away | None
-    kafka: Seen[tuple[Mapping[str, Offsets | None], Kafka]] | Away | None
+    kafka: Seen[KafkaAnswer] | Away | None
     connect: Seen[Connector | None] | Away | None
     redis: Seen[Mapping[str, Any]] | Away | None
     workers: Seen[list[WorkersAnswer]] | Away | None

@@ -1,6 +1,7 @@
 -- The statements of tailrace/watch/history.py. `grain_s` is 1 for each look, 30 for their sums.
 
 -- name: schema
+-- One table for both grains and for sources and sinks.
 CREATE TABLE IF NOT EXISTS points (
   grain_s INTEGER, pipeline TEXT, sink TEXT, at_s REAL,
   state TEXT NOT NULL, lag_s REAL, behind_records INTEGER,
@@ -9,6 +10,7 @@ CREATE TABLE IF NOT EXISTS points (
 ) WITHOUT ROWID;
 
 -- name: add
+-- A look that is added again is the same look.
 INSERT OR REPLACE INTO points VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: forget
@@ -16,6 +18,7 @@ INSERT OR REPLACE INTO points VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 DELETE FROM points WHERE grain_s = ? AND at_s < ?;
 
 -- name: series
+-- Of one sink, or of the source as sink ''.
 SELECT at_s, state, lag_s, behind_records, arrived_per_s, applied_per_s, visible_s, retained_bytes
 FROM points
 WHERE grain_s = ? AND pipeline = ? AND sink = ? AND at_s >= ? ORDER BY at_s;

@@ -9,26 +9,43 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 
 from connectors.spec import ConnectorSpec
+from consumer.event import TopicPartition
 from tailrace import lag_sources
 from tailrace.asking import Away, database
 from tailrace.config import Kafka as Brokers
 from tailrace.config import Pipeline
 from tailrace.databases import Connection
 from tailrace.lag import Kafka, Source
+from tailrace.logs import LogReader, log_reader
+from tailrace.parked.resolutions import count_decided
 from tailrace.watch import probes
-from tailrace.watch.answers import Offsets
+from tailrace.watch.answers import KafkaAnswer, Offsets
 from tailrace.watch.probes import Probe, Seen
 from tailrace.watch.states import STALE_INTERVALS
-from tailrace.wiring import group_of, topic_of
+from tailrace.wiring import dead_letter_topic, group_of, topic_of
 
 SourceAnswer = Mapping[str, Source]
-SinkAnswer = Mapping[str, Offsets]
-KafkaAnswer = Mapping[str, tuple[Mapping[str, Offsets | None], Kafka]]
+KafkaAnswers = Mapping[str, KafkaAnswer]
+NOWHERE = 1 << 62  # no record is there, so none is fetched
+
+
+class SinkAnswer(NamedTuple):
+    """How far one sink is, and of how many dead letters somebody has decided."""
+
+    offsets: Offsets
+    decided: int
+
+
+class Letters(NamedTuple):
+    """Kafka's id of the topic of dead letters of a sink, and its first number."""
+
+    log: str
+    first: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +79,12 @@ class Servers:
     def __init__(self, watched: Sequence[Watched], interval_s: float) -> None:
         self.interval_s = interval_s
         self.sources: dict[str, Probe[Any, SourceAnswer]] = {}
-        self.sinks: dict[str, Probe[Any, SinkAnswer]] = {}
-        self.brokers: dict[Brokers, Probe[Any, KafkaAnswer]] = {}
+        self.sinks: dict[str, Probe[Any, Mapping[str, SinkAnswer]]] = {}
+        self.brokers: dict[Brokers, Probe[Any, KafkaAnswers]] = {}
         self.connects: dict[str, Probe[httpx.Client, probes.ConnectAnswer]] = {}
         self.keys: dict[str, Probe[Any, Mapping[str, Any]]] = {}
         self.workers: dict[tuple[str, ...], Probe[httpx.Client, list[probes.WorkersAnswer]]] = {}
+        self._letters: dict[str, Letters] = {}  # by group, of those that have some
         self._make(watched)
         for probe in self.all():
             probe.start()
@@ -100,7 +118,7 @@ class Servers:
         for brokers, users in _by(watched, lambda one: one.pipeline.kafka).items():
             self.brokers[brokers] = Probe(
                 "Kafka",
-                partial(lag_sources.log_reader, brokers),
+                partial(log_reader, brokers),
                 partial(self._look_at_kafka, users),
                 self.interval_s,
             )
@@ -128,26 +146,65 @@ class Servers:
             self.sinks[dsn] = Probe(
                 f"the database of sink {names}",
                 partial(database, dsn, f"database of sink {names}"),
-                partial(_look_at_offsets, list(named)),
+                partial(self._look_at_sinks, list(named)),
                 self.interval_s,
             )
 
-    def _look_at_kafka(
-        self, users: Sequence[Watched], reader: lag_sources.LogReader
-    ) -> KafkaAnswer:
+    def _look_at_sinks(
+        self, groups: Sequence[str], connection: Connection
+    ) -> Mapping[str, SinkAnswer]:
+        found = lag_sources.next_offsets(connection, groups)
+        letters = {group: self._letters[group] for group in groups if group in self._letters}
+        decided = count_decided(connection, letters)
+        return {group: SinkAnswer(found[group], decided.get(group, 0)) for group in groups}
+
+    def _look_at_kafka(self, users: Sequence[Watched], reader: LogReader) -> KafkaAnswers:
         applied = {one.pipeline.name: self._applied(one) for one in users}
         wanted = {}
         for one in users:
-            spec, offsets = one.spec, applied[one.pipeline.name]
-            sinks = {name: (topics, offsets[name] or {}) for name, topics in one.topics.items()}
+            spec, told = one.spec, applied[one.pipeline.name]
+            sinks: dict[str, tuple[Sequence[str], Offsets]] = {}
+            for name, topics in one.topics.items():
+                answer = told[name]
+                sinks[name] = (topics, answer.offsets if answer else {})
+                letters = dead_letter_topic(one.pipeline, name)
+                sinks[letters] = ([letters], {TopicPartition(letters, 0): NOWHERE})
             beats = f"{spec.topic_prefix}.{spec.control_schema}.heartbeat"
             wanted[one.pipeline.name] = (sinks, beats)
         found = reader.read(wanted)
-        return {name: (applied[name], kafka) for name, kafka in found.items()}
+        return {
+            one.pipeline.name: self._answer(
+                one, applied[one.pipeline.name], found[one.pipeline.name], reader
+            )
+            for one in users
+        }
 
-    def _applied(self, one: Watched) -> dict[str, Offsets | None]:
+    def _answer(
+        self,
+        one: Watched,
+        applied: Mapping[str, SinkAnswer | None],
+        kafka: Kafka,
+        reader: LogReader,
+    ) -> KafkaAnswer:
+        """`parked` may be too many for a look, where somebody decided; never too few."""
+        parked: dict[str, int | None] = {}
+        for name, answer in applied.items():
+            topic, group = dead_letter_topic(one.pipeline, name), group_of(one.pipeline, name)
+            log = kafka.logs[topic].get(TopicPartition(topic, 0))
+            if log is None:
+                self._letters.pop(group, None)
+                parked[name] = 0
+                continue
+            letters = Letters(reader.log_id(topic), log.start)
+            is_counted = self._letters.get(group) == letters or log.start == log.end
+            self._letters[group] = letters
+            parked[name] = log.end - log.start - answer.decided if answer and is_counted else None
+        offsets = {name: answer.offsets if answer else None for name, answer in applied.items()}
+        return KafkaAnswer(offsets, kafka, parked)
+
+    def _applied(self, one: Watched) -> dict[str, SinkAnswer | None]:
         """None where it is not known now: a server that says nothing gives no error either."""
-        found: dict[str, Offsets | None] = {}
+        found: dict[str, SinkAnswer | None] = {}
         for name, sink in one.pipeline.sinks.items():
             probe = self.sinks[sink.dsn]
             age_s = time.time() - probe.seen.answered_at_s if probe.seen else float("inf")
@@ -172,7 +229,3 @@ def _by(watched: Sequence[Watched], key: Callable[[Watched], Any]) -> dict[Any, 
 
 def _look_at_sources(users: Sequence[Watched], connection: Connection) -> SourceAnswer:
     return {one.pipeline.name: lag_sources.look_at_source(connection, one.spec) for one in users}
-
-
-def _look_at_offsets(groups: Sequence[str], connection: Connection) -> SinkAnswer:
-    return lag_sources.next_offsets(connection, groups)

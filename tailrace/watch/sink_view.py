@@ -34,7 +34,7 @@ def look(answers: Answers, memory: Memory, name: str, now_s: float) -> view.Sink
     statuses = [status for _, status in told]
     parts = tuple(_partitions(answers, memory, name, statuses, now_s))
     verdicts = [part.verdict for part in parts] or [states.worst([])]
-    parked = sum(status.ended["parked"] for status in statuses) if statuses else None
+    parked = answers.kafka.answer.parked.get(name) if isinstance(answers.kafka, Seen) else None
     verdicts += [*_of_workers(answers, name, statuses, now_s), *_of_parked(parked)]
     windows = [w for (sink, _), w in memory.partitions.items() if sink == name]
     arrived, applied = _rates(windows)

@@ -11,7 +11,7 @@ from kafka.structs import TopicPartition as Theirs
 from connectors import operate
 from consumer.event import TopicPartition
 from devstack.process import free_ports
-from tailrace import lag_sources
+from tailrace import logs
 from tailrace.harness.cdc import Cdc
 from tailrace.harness.waits import eventually
 
@@ -139,10 +139,10 @@ def test_the_marker_of_a_transaction_is_no_record(shop: Cdc) -> None:
     producer.commit_transaction()
     producer.close()
     at = TopicPartition(topic, 0)
-    with lag_sources.kafka_consumer(brokers) as consumer:
+    with logs.kafka_consumer(brokers) as consumer:
         assert consumer.end_offsets([Theirs(*at)]) == {Theirs(*at): 2}
     for applied, left in ((0, 2), (1, 0)):
-        found = lag_sources.read_kafka(brokers, {"mirror": ([topic], {at: applied})}, "none")
+        found = logs.read_kafka(brokers, {"mirror": ([topic], {at: applied})}, "none")
         log = found.logs["mirror"][at]
         assert log.end - applied == left
         assert (log.head is None) == (left == 0)
