@@ -27,10 +27,10 @@ def printed(command: str, text: str) -> Any:
     return found
 
 
-def run(command: str, *words: str, **environment: str) -> Any:
+def run(command: str, *words: str) -> Any:
     """In this process, since starting one for each takes longer than all that they do."""
     runner = CliRunner(mix_stderr=False)
-    done = runner.invoke(app, [*command.split(), *words, "--json"], env=environment)
+    done = runner.invoke(app, [*command.split(), *words, "--json"])
     assert done.stdout, (command, done.exception, done.stderr)
     return printed(command, done.stdout)
 
@@ -42,9 +42,9 @@ def test_every_command_prints_what_its_schema_says(
     seen = {"demo"}
     printed("demo", json.dumps(figures(Story())))
 
-    def check(command: str, *words: str, **environment: str) -> Any:
+    def check(command: str, *words: str) -> Any:
         seen.add(command)
-        return run(command, *words, "--config", str(shop.file), **environment)
+        return run(command, *words, "--config", str(shop.file))
 
     assert check("schema plan")["mirror"]
     assert check("connector plan")["changes"]
@@ -76,9 +76,9 @@ def test_every_command_prints_what_its_schema_says(
     assert check("verify")["mirror"][0]["differences"]
     daemon.stop()
     away = {"TAILRACE__KAFKA__BOOTSTRAP": "127.0.0.1:1", "TAILRACE__CONNECT__URL": "http://[::1]:1"}
-    assert check("lag", **away)["unknown"]
-    assert check("doctor", **away)["failed"]
-    check("top", "--for", "1", **away)
+    for command, *words in (["lag"], ["doctor"], ["top", "--for", "1"]):
+        # In a process of its own: what waits for an answer in vain ends with it.
+        assert printed(command, shop.command(command, *words, "--json", **away).stdout)
     assert run("stack status", "--folder", str(stack.folder))
     assert run("stack up", "--folder", str(stack.folder))["kafka"]
     assert seen | {"stack status", "stack up"} == set(OUTPUTS)
