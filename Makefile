@@ -12,7 +12,7 @@ help:  ## show this list
 $(VENV)/.ready: requirements.lock pyproject.toml
 	@command -v $(UV) >/dev/null || { $(PYTHON) -m venv .uv && .uv/bin/pip install -q uv; }
 	$(UV) venv -q --allow-existing --python $(PYTHON) $(VENV)
-	$(UV) pip sync -q --require-hashes --python $(BIN)/python requirements.lock
+	$(UV) pip sync -q --compile-bytecode --require-hashes --python $(BIN)/python requirements.lock
 	$(UV) pip install -q --no-deps --python $(BIN)/python -e .
 	@touch $@
 

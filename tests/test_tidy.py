@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
+from click import Context, Group
 
 from tailrace.cli import app
 
@@ -204,8 +204,10 @@ class TestRepository:
 
 def commands(group: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
     yield path, group
-    for name, command in getattr(group, "commands", {}).items():
-        yield from commands(command, (*path, name))
+    if isinstance(group, Group):
+        context = Context(group)
+        for name in group.list_commands(context):
+            yield from commands(group.get_command(context, name), (*path, name))
 
 
 class TestDocuments:
@@ -226,7 +228,7 @@ class TestDocuments:
         assert missing == []
 
     def test_commands_exist(self) -> None:
-        known = {path: command for path, command in commands(get_command(app))}
+        known = {path: command for path, command in commands(app)}
         targets = set(re.findall(r"^([a-z0-9-]+):", text("Makefile"), re.M))
         missing = []
         for document in documents():
@@ -265,7 +267,7 @@ def is_command(words: tuple[str, ...], known: dict[tuple[str, ...], object]) -> 
     """The words up to the first that is no command; a group alone is one, too."""
     for length in range(len(words), 0, -1):
         if words[:length] in known:
-            return length == len(words) or not hasattr(known[words[:length]], "commands")
+            return length == len(words) or not isinstance(known[words[:length]], Group)
     return False
 
 

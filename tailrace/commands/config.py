@@ -1,6 +1,5 @@
 """`tailrace config`: write, show and describe the pipeline file."""
 
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +19,8 @@ def init(
     path: Annotated[Path, typer.Argument(help="Where to write it.")] = DEFAULT_FILE,
 ) -> None:
     """Write a commented starter file; one that exists is left alone."""
+    import secrets
+
     from tailrace.exits import FAILED, Problem
 
     starter = Path(__file__).parent.with_name("starter.yaml").read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
 """`tailrace demo`: see it work on this machine, through a kill and a restart, with the proof."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,7 @@ def demo(
     folder: Annotated[Path, typer.Option(help="Where servers and logs are.")] = Path(
         ".tailrace/demo"
     ),
+    json: Annotated[bool, typer.Option("--json", help="What it came to, as JSON.")] = False,
 ) -> None:
     """
     Real servers, a shop under load, two workers. One is killed, the connector is restarted, and
@@ -44,13 +45,21 @@ def demo(
     finally:
         with shown() as say:
             run.close(say)
-    for name, figure in figures(run.story).items():
-        typer.echo(f"{name:<20} {figure}")
+    _show(figures(run.story), json)
     for result in run.story.results:
         if not result.equal:
             typer.echo(f"{result.table}: {result.differing} rows differ {result.problem}", err=True)
     if not run.story.is_proved():
         raise typer.Exit(FAILED)
+
+
+def _show(found: dict[str, Any], as_json: bool) -> None:
+    import msgspec
+
+    if as_json:
+        typer.echo(msgspec.json.encode(found).decode())
+    for name, figure in () if as_json else found.items():
+        typer.echo(f"{name:<20} {figure}")
 
 
 def _prepare(run: "Demo") -> None:

@@ -39,6 +39,7 @@ def up(
     containers: Annotated[
         bool, typer.Option("--containers", help="As containers of Docker; the folder remembers it.")
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Start what does not run yet. The first time downloads 60 MB of jars, or the images."""
     if containers and (profile or exactly_once is not None):
@@ -46,11 +47,19 @@ def up(
         raise Problem("TR-STK-005", why, exit_code=USAGE)
     with _opened(folder, profile, exactly_once, containers=containers) as (stack, listener):
         endpoints = stack.up(listener)
-    typer.echo(f"kafka            {endpoints.kafka}")
-    typer.echo(f"connect          {endpoints.connect}")
-    typer.echo(f"postgres-source  {without_password(endpoints.source)}")
-    typer.echo(f"postgres-target  {without_password(endpoints.target)}")
-    typer.echo(f"redis            {without_password(endpoints.redis)}")
+    found = {
+        "kafka": endpoints.kafka,
+        "connect": endpoints.connect,
+        "postgres_source": without_password(endpoints.source),
+        "postgres_target": without_password(endpoints.target),
+        "redis": without_password(endpoints.redis),
+    }
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(found, indent=2))
+    for part, where in () if as_json else found.items():
+        typer.echo(f"{part.replace('_', '-'):<16} {where}")
     typer.echo(f"Passwords are in {stack.folder / 'endpoints.json'}.", err=True)
 
 

@@ -6,6 +6,9 @@ from typing import Literal
 
 from connectors.errors import Finding
 
+PLAN = "tailrace connector plan"  # names each thing that is in the way, and the way out
+SNAPSHOT_ANEW = "tailrace connector delete --drop-slot; tailrace connector apply"
+
 State = Literal["ok", "warning", "failed", "unknown"]
 
 
@@ -61,11 +64,11 @@ def unknown(sentence: str, fix: str = "") -> Verdict:
     return Verdict("unknown", sentence, fix)
 
 
-def told(findings: Iterable[Finding], codes: Iterable[str] = ()) -> list[Verdict]:
+def told(findings: Iterable[Finding], codes: Iterable[str] = (), fix: str = PLAN) -> list[Verdict]:
     """Findings of `connectors` (those with one of `codes`, if any are given) as verdicts."""
     wanted = frozenset(codes)
     return [
-        Verdict("failed" if found.blocks else "warning", f"{found.sentence} [{found.code}]")
+        Verdict("failed" if found.blocks else "warning", f"{found.sentence} [{found.code}]", fix)
         for found in findings
         if not wanted or found.code in wanted
     ]

@@ -8,7 +8,18 @@ from connectors.operate import beat_finding, class_finding, task_findings
 from connectors.plan import Change
 from connectors.register import diff, plugin_findings
 from connectors.render import render
-from tailrace.doctor.check import Check, Verdict, failed, ok, some, told, unknown, warning
+from tailrace.doctor.check import (
+    SNAPSHOT_ANEW,
+    Check,
+    Verdict,
+    failed,
+    ok,
+    some,
+    told,
+    unknown,
+    warning,
+)
+from tailrace.doctor.clock import clock
 from tailrace.doctor.facts import Connect, Delivery
 
 OLDEST_DEBEZIUM = (3, 7)
@@ -24,14 +35,16 @@ _TUNING = re.compile(
 
 def plugin(connect: Connect) -> list[Verdict]:
     """Debezium, and the wrapper that keeps it from losing changes."""
-    if missing := told(plugin_findings(connect.spec, connect.plugins)):
+    copy = f"cp {lossless.JAR.name} PLUGIN_PATH/debezium-connector-postgres/; then restart them"
+    if missing := told(plugin_findings(connect.spec, connect.plugins), fix=copy):
         return missing
     version = connect.plugins.get(lossless.PLAIN_CLASS, "")
     if _numbers(version) < OLDEST_DEBEZIUM:
         return [
             failed(
                 f"The workers have Debezium {version or 'of no known version'}, which loses changes"
-                " that share a position: install 3.7 or later on every one and restart them."
+                " that share a position: install 3.7 or later on every one and restart them.",
+                "ls PLUGIN_PATH; then unpack the newer plugin archive there, and restart them",
             )
         ]
     return [ok(f"Debezium {version} with tailrace-lossless")]
@@ -43,10 +56,26 @@ def address(connect: Connect) -> list[Verdict]:
         return [
             warning(
                 f"Connect answers without a login at {some(connect.public_hosts)}, a public"
-                " address: bind `listeners` to a private one, or put a proxy with a login before."
+                " address: bind `listeners` to a private one, or put a proxy with a login before.",
+                "listeners=http://127.0.0.1:8083 in every worker's properties; then restart them",
             )
         ]
     return [ok("not on a public address" if not connect.public_hosts else "behind TLS or a login")]
+
+
+def mode(connect: Connect) -> list[Verdict]:
+    """Connect's exactly-once mode is one of its workers, not of a connector."""
+    if not connect.spec.exactly_once:
+        return [ok("not asked for")]
+    if connect.refuses_mode:
+        return [
+            failed(
+                "`connect.exactly_once` is set, but the workers do not do it"
+                f" ({connect.refuses_mode.rstrip('.')}).",
+                "exactly.once.source.support=enabled in every worker's properties; then restart",
+            )
+        ]
+    return [ok("the workers do it")]
 
 
 def connector(connect: Connect) -> list[Verdict]:
@@ -68,7 +97,7 @@ def tasks(connect: Connect) -> list[Verdict]:
         parts = some([part for part, its, _ in connect.states if its == state])
         waits = state in ("PAUSED", "STOPPED")
         what = "changes wait in the slot" if waits else "look again in a minute"
-        fix = "tailrace connector resume" if waits else ""
+        fix = "tailrace connector resume" if waits else "tailrace connector status"
         troubles.append(failed(f"{state}: {parts}; {what}.", fix))
     if not troubles and len(connect.states) < 2:
         troubles.append(failed("The connector has no task.", "tailrace connector restart"))
@@ -109,14 +138,17 @@ def placeholder(connect: Connect) -> list[Verdict]:
         failed(
             "The connector stands in for unchanged large values with another placeholder than the"
             " file's, so sinks would store it as a value. Stop the workers, set"
-            " `source.placeholder` back to what the connector has, and verify."
+            " `source.placeholder` back to what the connector has, and verify.",
+            f"source.placeholder: {connect.running.get(PLACEHOLDER)}",
         )
     ]
 
 
 def position(delivery: Delivery) -> list[Verdict]:
     """Does the source still have everything from where the connector goes on?"""
-    return told(delivery.gaps) or [ok("nothing is missing between slot and connector")]
+    return told(delivery.gaps, fix=SNAPSHOT_ANEW) or [
+        ok("nothing is missing between slot and connector")
+    ]
 
 
 def heartbeat(delivery: Delivery) -> list[Verdict]:
@@ -124,7 +156,8 @@ def heartbeat(delivery: Delivery) -> list[Verdict]:
     if not delivery.is_running:
         return [unknown("The connector is not running.")]
     age_ms = delivery.beat_age_ms
-    found = told(beat_finding(delivery.spec, age_ms), [errors.NOT_RUNNING_YET])
+    fix = "tailrace connector restart"
+    found = told(beat_finding(delivery.spec, age_ms), [errors.NOT_RUNNING_YET], fix)
     return found or [ok(f"{(age_ms or 0) / 1000:.1f} s ago")]
 
 
@@ -142,6 +175,8 @@ def _numbers(version: str) -> tuple[int, ...]:
 CHECKS = (
     Check("plugin", ("connect",), plugin),
     Check("address", ("connect",), address),
+    Check("exactly once", ("connect",), mode),
+    Check("clock", ("connect",), clock),
     Check("connector", ("connect",), connector),
     Check("tasks", ("connect",), tasks),
     Check("lossless", ("connect",), wrapper),

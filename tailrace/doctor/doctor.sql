@@ -34,6 +34,14 @@ SELECT 'database ' || current_database(), 'TEMPORARY'
 WHERE NOT has_database_privilege(current_database(), 'TEMPORARY')
 ORDER BY 1, 2
 
+-- name: unlogged
+-- Tables that a crash of the server empties.
+SELECT c.oid::regclass::text
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'u'
+  AND n.nspname || '.' || c.relname = ANY (%s)
+ORDER BY 1
+
 -- name: obstacles
 -- What may fire at, refuse or hide the rows that a sink writes.
 WITH target AS (

@@ -53,6 +53,9 @@ class Connect:
     plugins: Mapping[str, str]
     running: Mapping[str, str] | None
     states: tuple[State, ...]
+    ahead_s: float = 0.0
+    refuses_mode: str | None = None
+    """What Connect says against its exactly-once mode, where that is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,7 @@ class Sink:
     missing_rights: Mapping[str, tuple[str, ...]]
     obstacles: tuple[Obstacle, ...]
     ahead_s: float
+    unlogged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ def topics(kafka: Kafka) -> list[Verdict]:
     """Connect makes a table's topic for its first change."""
     missing = sorted(kafka.topics.keys() - kafka.there.keys())
     if not kafka.there:
-        return [warning("None of the tables has a topic: nothing has been sent yet.")]
+        fix = "tailrace connector status"
+        return [warning("None of the tables has a topic: nothing has been sent yet.", fix)]
     there = f"{len(kafka.there)} of {len(kafka.topics)} tables have one"
     return [ok(f"{there}; nothing was sent yet of {some(missing)}" if missing else there)]
 
@@ -33,7 +34,8 @@ def partitions(kafka: Kafka) -> list[Verdict]:
         return [
             warning(
                 f"`connect.partitions` is {wanted}, but {some(other)}: set it to what is there."
-                " Partitions added to a topic mix up the order of a key; a new one keeps it."
+                " Partitions added to a topic mix up the order of a key; a new one keeps it.",
+                f"connect.partitions: {max(topic.partitions for topic in kafka.there.values())}",
             )
         ]
     return _of_topics(kafka, f"{wanted} each")
@@ -43,10 +45,13 @@ def leaders(kafka: Kafka) -> list[Verdict]:
     """A partition without one takes and gives nothing."""
     dead = [name for name, topic in kafka.there.items() if topic.leaderless]
     thin = [name for name, topic in kafka.there.items() if topic.thin]
+    show = f"kafka-topics.sh --bootstrap-server {kafka.bootstrap} --describe"
     if dead:
-        return [failed(f"No broker leads a partition of {some(dead)}: start the brokers that do.")]
+        said = f"No broker leads a partition of {some(dead)}: start the brokers that do."
+        return [failed(said, f"{show} --unavailable-partitions")]
     if thin:
-        return [warning(f"Replicas are out of step in {some(thin)}: a broker is away or slow.")]
+        said = f"Replicas are out of step in {some(thin)}: a broker is away or slow."
+        return [warning(said, f"{show} --under-replicated-partitions")]
     return _of_topics(kafka, "every partition has one, and all replicas are in step")
 
 
@@ -59,7 +64,9 @@ def replication(kafka: Kafka) -> list[Verdict]:
         return [
             warning(
                 f"Of {some(single)} there is one copy among {kafka.brokers} brokers: a lost disk"
-                " loses changes. Reassign them with a replication factor of 3."
+                " loses changes. Reassign them with a replication factor of 3.",
+                f"kafka-reassign-partitions.sh --bootstrap-server {kafka.bootstrap}"
+                " --reassignment-json-file replicas.json --execute",
             )
         ]
     return _each(

@@ -3,7 +3,7 @@
 import ipaddress
 import socket
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -26,6 +26,7 @@ from tailrace.logs import Offsets
 from tailrace.wiring import group_of, topic_of
 
 STATEMENTS = load_statements(Path(__file__).with_name("doctor.sql"))
+EXACTLY_ONCE = "exactly.once.support"
 _SINK_TABLES = ("tailrace.offsets", "tailrace.tombstones")
 
 
@@ -55,7 +56,7 @@ def read_connect(spec: ConnectorSpec) -> facts.Connect:
     """Plugins, settings and states, from whichever worker answers."""
     with _connect(spec) as connect:
         version = connect.version()
-        running = connect.config(spec.name)
+        plugins, running = connect.plugins(), connect.config(spec.name)
         states = lifecycle.states(connect, spec.name)
         url = urlsplit(spec.connect_url)
         return facts.Connect(
@@ -63,10 +64,22 @@ def read_connect(spec: ConnectorSpec) -> facts.Connect:
             where=f"Connect {version} at {url.hostname}:{url.port or 80}",
             is_guarded=url.scheme == "https" or url.username is not None,
             public_hosts=tuple(_public([url.hostname or ""])),
-            plugins=connect.plugins(),
+            plugins=plugins,
             running=running,
             states=tuple(states),
+            ahead_s=connect.ahead_s or 0.0,
+            refuses_mode=_refuses_mode(connect, spec, plugins) if spec.exactly_once else None,
         )
+
+
+def _refuses_mode(
+    connect: rest.Connect, spec: ConnectorSpec, plugins: Mapping[str, str]
+) -> str | None:
+    """Asked with nothing else, so that Debezium does not log in for it."""
+    if spec.connector_class not in plugins:
+        return None
+    asked = {"name": spec.name, "connector.class": spec.connector_class, EXACTLY_ONCE: "required"}
+    return connect.refusals(spec.connector_class, asked).get(EXACTLY_ONCE)
 
 
 def read_delivery(pipeline: Pipeline, spec: ConnectorSpec) -> facts.Delivery:
@@ -96,6 +109,7 @@ def read_sink(pipeline: Pipeline, name: str) -> facts.Sink:
             rights[what].append(right)
         with connection.cursor(row_factory=class_row(facts.Obstacle)) as cursor:
             obstacles = cursor.execute(STATEMENTS["obstacles"], [tables]).fetchall()
+        unlogged = connection.execute(STATEMENTS["unlogged"], [[*tables, *_SINK_TABLES]]).fetchall()
         read_only = connection.execute(STATEMENTS["is_read_only"]).fetchone()
         return facts.Sink(
             name=name,
@@ -107,6 +121,7 @@ def read_sink(pipeline: Pipeline, name: str) -> facts.Sink:
             missing_rights={what: tuple(missing) for what, missing in rights.items()},
             obstacles=tuple(obstacles),
             ahead_s=ahead_s,
+            unlogged=tuple(relation for (relation,) in unlogged),
         )
 
 

@@ -9,7 +9,8 @@ NEARLY_FULL = 0.9
 def primary(redis: Redis) -> list[Verdict]:
     """A replica takes no keys."""
     if redis.role != "master":
-        return [failed(f"{redis.where} is a replica and takes no keys: name its primary.")]
+        fix = "redis.url: redis://PRIMARY:6379/0"
+        return [failed(f"{redis.where} is a replica and takes no keys: name its primary.", fix)]
     return [ok("takes keys")]
 
 
@@ -29,7 +30,8 @@ def eviction(redis: Redis) -> list[Verdict]:
 def persistence(redis: Redis) -> list[Verdict]:
     """Keys that a restart takes only cost work: the sinks' own guards drop repeats then."""
     if redis.write_error:
-        return [failed(f"Redis cannot write to its disk ({redis.write_error}) and refuses keys.")]
+        said = f"Redis cannot write to its disk ({redis.write_error}) and refuses keys."
+        return [failed(said, "CONFIG GET dir; make room there; then BGSAVE")]
     if redis.appends:
         return [ok("append-only file")]
     if redis.saves:

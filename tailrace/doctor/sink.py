@@ -2,7 +2,16 @@
 
 from collections.abc import Mapping
 
-from tailrace.doctor.check import Check, Verdict, failed, ok, some, unknown, warning
+from tailrace.doctor.check import (
+    SNAPSHOT_ANEW,
+    Check,
+    Verdict,
+    failed,
+    ok,
+    some,
+    unknown,
+    warning,
+)
 from tailrace.doctor.clock import clock
 from tailrace.doctor.facts import Kafka, Mirror, Sink
 from tailrace.lag import Log, lost
@@ -37,7 +46,10 @@ def writable(sink: Sink) -> list[Verdict]:
     """Not a standby, not a read-only session."""
     if sink.is_read_only:
         return [
-            failed("The database takes no writes: name the primary, and a role that may write.")
+            failed(
+                "The database takes no writes: name the primary, and a role that may write.",
+                f"sinks.{sink.name}.dsn: postgresql://USER@PRIMARY:5432/DATABASE",
+            )
         ]
     return [ok("takes writes")]
 
@@ -55,10 +67,12 @@ def schema(mirror: Mirror) -> list[Verdict]:
 def extras(mirror: Mirror) -> list[Verdict]:
     """A column of the target's own must not ask for a value that no change has."""
     if mirror.unfilled:
+        relation, _, column = mirror.unfilled[0].rpartition(".")
         return [
             failed(
                 f"{some(mirror.unfilled)} may not be NULL and has no default, but the source has no"
-                " such column, so every new row is refused: give it a default, or drop it."
+                " such column, so every new row is refused: give it a default, or drop it.",
+                f"ALTER TABLE {relation} ALTER COLUMN {column} DROP NOT NULL;",
             )
         ]
     return [ok("no column asks for more than the source has")]
@@ -70,6 +84,17 @@ def rights(sink: Sink) -> list[Verdict]:
         failed(f"The sink's role may not write {what}.", _grant(what, missing))
         for what, missing in sink.missing_rights.items()
     ] or [ok("SELECT, INSERT, UPDATE, DELETE, and temporary tables")]
+
+
+def durable(sink: Sink) -> list[Verdict]:
+    """A crash empties an unlogged table, and the sink's offsets say that its rows are there."""
+    return [
+        failed(
+            f"{relation} is unlogged: a crash of its server empties it, and nobody would notice.",
+            f"ALTER TABLE {relation} SET LOGGED;",
+        )
+        for relation in sink.unlogged
+    ] or [ok("every table survives a crash")]
 
 
 def obstacles(sink: Sink) -> list[Verdict]:
@@ -94,7 +119,7 @@ def offsets(sink: Sink, kafka: Kafka) -> list[Verdict]:
         if at.topic in sink.topics:
             log = kafka.logs.get(at)
             why = lost(sink.name, at, next_offset, Log(*log) if log else None)
-            found += [failed(why)] if why else []
+            found += [failed(why, SNAPSHOT_ANEW)] if why else []
     read = f"{len(sink.offsets)} partition(s) read, and all that follows is there"
     return found or [ok(read if sink.offsets else "nothing read yet")]
 
@@ -107,7 +132,8 @@ def workers(sink: Sink, kafka: Kafka) -> list[Verdict]:
             warning(
                 f"{sink.workers} workers share {shared} partition(s), so some have nothing to do:"
                 f" lower `sinks.{sink.name}.workers`, or raise `connect.partitions` before the"
-                " topics are made."
+                " topics are made.",
+                f"sinks.{sink.name}.workers: {shared}",
             )
         ]
     return [ok(f"{sink.workers} for up to {shared} partition(s)")]
@@ -121,6 +147,7 @@ def _grant(what: str, missing: tuple[str, ...]) -> str:
 CHECKS = (
     Check("writable", ("sink",), writable),
     Check("rights", ("sink",), rights),
+    Check("durability", ("sink",), durable),
     Check("obstacles", ("sink",), obstacles),
     Check("clock", ("sink",), clock),
     Check("schema", ("mirror",), schema),

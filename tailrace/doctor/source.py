@@ -1,7 +1,18 @@
 """The source database: may a connector read it, and will it keep its log?"""
 
 from connectors import errors
-from tailrace.doctor.check import Check, Verdict, failed, ok, size, some, told, unknown, warning
+from tailrace.doctor.check import (
+    SNAPSHOT_ANEW,
+    Check,
+    Verdict,
+    failed,
+    ok,
+    size,
+    some,
+    told,
+    unknown,
+    warning,
+)
 from tailrace.doctor.clock import clock
 from tailrace.doctor.facts import Source
 
@@ -14,21 +25,27 @@ def primary(source: Source) -> list[Verdict]:
     """A standby takes no heartbeat."""
     if source.catalogue.server.in_recovery:
         return [
-            failed("The source is a standby, where no heartbeat can be written: name the primary.")
+            failed(
+                "The source is a standby, where no heartbeat can be written: name the primary.",
+                "source.dsn: postgresql://USER@PRIMARY:5432/DATABASE",
+            )
         ]
     return [ok("takes writes")]
 
 
 def wal_level(source: Source) -> list[Verdict]:
     """Logical decoding needs more log than the default."""
-    return told(source.plan.findings, [errors.WAL_LEVEL]) or [ok(source.catalogue.server.wal_level)]
+    fix = "ALTER SYSTEM SET wal_level = logical; then restart it"
+    found = told(source.plan.findings, [errors.WAL_LEVEL], fix)
+    return found or [ok(source.catalogue.server.wal_level)]
 
 
 def room(source: Source) -> list[Verdict]:
     """A slot and a sender are taken by each connector."""
     server = source.catalogue.server
     free_senders = source.max_senders - source.senders
-    troubles = told(source.plan.findings, [errors.SLOTS_EXHAUSTED])
+    more = f"ALTER SYSTEM SET max_replication_slots = {server.max_slots + 10}; then restart it"
+    troubles = told(source.plan.findings, [errors.SLOTS_EXHAUSTED], more)
     if free_senders <= 0 and (
         source.catalogue.slot is None or not source.catalogue.slot.active_pid
     ):
@@ -45,29 +62,39 @@ def room(source: Source) -> list[Verdict]:
 
 def role(source: Source) -> list[Verdict]:
     """The connector logs in with it."""
-    codes = [errors.LOGIN_REFUSED, errors.NO_REPLICATION_RIGHT]
-    return told(source.plan.findings, codes) or [
-        ok(f"{source.spec.user} may log in and stream the log")
-    ]
+    user, found = source.spec.user, source.plan.findings
+    create = f"CREATE ROLE {user} LOGIN REPLICATION PASSWORD '…';"
+    return (
+        told(found, [errors.LOGIN_REFUSED], create)
+        + told(found, [errors.NO_REPLICATION_RIGHT], f"ALTER ROLE {user} REPLICATION;")
+    ) or [ok(f"{user} may log in and stream the log")]
 
 
 def select(source: Source) -> list[Verdict]:
     """Snapshots read the tables."""
-    return told(source.plan.findings, [errors.NO_SELECT_RIGHT]) or [
-        ok(f"{source.spec.user} may read every table")
-    ]
+    user = source.spec.user
+    closed = [name for name, table in source.catalogue.tables.items() if not table.may_select]
+    schemas = sorted({name.partition(".")[0] for name in closed})
+    fix = (
+        f"GRANT USAGE ON SCHEMA {', '.join(schemas)} TO {user};"
+        f" GRANT SELECT ON {', '.join(sorted(closed))} TO {user};"
+    )
+    found = told(source.plan.findings, [errors.NO_SELECT_RIGHT], fix)
+    return found or [ok(f"{user} may read every table")]
 
 
 def tables(source: Source) -> list[Verdict]:
     """Those that the file names."""
-    return told(source.plan.findings, [errors.TABLE_MISSING]) or [
-        ok(f"{len(source.spec.tables)} table(s) there")
-    ]
+    fix = "SELECT schemaname, tablename FROM pg_tables; then correct source.tables"
+    found = told(source.plan.findings, [errors.TABLE_MISSING], fix)
+    return found or [ok(f"{len(source.spec.tables)} table(s) there")]
 
 
 def keys(source: Source) -> list[Verdict]:
     """Without one the changes of a row cannot be told apart."""
-    return told(source.plan.findings, [errors.KEYLESS_TABLE]) or [ok("every table has one")]
+    without = [name for name, table in source.catalogue.tables.items() if not table.keys]
+    fix = f"ALTER TABLE {some(without, 1) or '…'} ADD PRIMARY KEY (…);"
+    return told(source.plan.findings, [errors.KEYLESS_TABLE], fix) or [ok("every table has one")]
 
 
 def types(source: Source) -> list[Verdict]:
@@ -114,10 +141,14 @@ def slot(source: Source) -> list[Verdict]:
     there, name = source.catalogue.slot, source.spec.slot
     if there is None:
         return [failed(f"There is no replication slot {name}, so nothing is kept.", APPLY)]
-    troubles = told(source.plan.findings, [errors.SLOT_WRONG, errors.SLOT_LOST])
+    troubles = told(source.plan.findings, [errors.SLOT_WRONG])
+    troubles += told(source.plan.findings, [errors.SLOT_LOST], SNAPSHOT_ANEW)
     if there.wal_status == "unreserved":
         troubles.append(
-            failed(f"The slot {name} is about to be lost: the connector must catch up at once.")
+            failed(
+                f"The slot {name} is about to be lost: the connector must catch up at once.",
+                "ALTER SYSTEM SET max_slot_wal_keep_size = -1; SELECT pg_reload_conf();",
+            )
         )
     reader = f"read by {there.reader or 'nobody'}"
     return troubles or [ok(f"{name} is {there.wal_status or 'there'}, {reader}")]

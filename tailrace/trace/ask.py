@@ -17,8 +17,10 @@ from tailrace import lag_sources
 from tailrace.asking import ANSWER_WITHIN_S, CONNECT_WITHIN_S, Away, ask, database
 from tailrace.config import Pipeline
 from tailrace.lag import Source
+from tailrace.parked.resolutions import Resolutions
 from tailrace.trace import target
 from tailrace.trace.letters import Place
+from tailrace.trace.view import Letter
 from tailrace.watch import probes
 from tailrace.watch.skew import Clock
 from tailrace.watch.view import Skew
@@ -31,19 +33,22 @@ WITHIN_S = 2.0 * CONNECT_WITHIN_S + CLOCK_LOOKS * CLOCK_EVERY_S
 FindSettled = Callable[[Place], Sequence[Settled] | str]
 
 
-def before_search(
-    pipeline: Pipeline, spec: ConnectorSpec
-) -> tuple[Source | Away, Skew | Away, Mapping[str, target.Marks | Away]]:
-    """Source, Connect's clock, and each sink's marks; all asked at the same time."""
-    questions: dict[str, Callable[[], Any]] = {
-        "the source": lambda: lag_sources.read_source(pipeline, spec),
-        "Connect": lambda: _connect_clock(spec),
-    }
-    for name in pipeline.sinks:
-        questions[f"sink {name}"] = partial(_marks, pipeline, name)
-    found = ask(questions, WITHIN_S)
-    marks = {name: found[f"sink {name}"] for name in pipeline.sinks}
-    return found["the source"], found["Connect"], marks
+def clocks(pipeline: Pipeline, spec: ConnectorSpec) -> tuple[Source | Away, Skew | Away]:
+    """The source with its clock, and Connect's clock; takes a second."""
+    found = ask(
+        {
+            "the source": lambda: lag_sources.read_source(pipeline, spec),
+            "Connect": lambda: _connect_clock(spec),
+        },
+        WITHIN_S,
+    )
+    return found["the source"], found["Connect"]
+
+
+def marks(pipeline: Pipeline) -> Mapping[str, target.Marks]:
+    """How far each sink is; nothing for one that does not answer."""
+    found = ask({name: partial(_marks, pipeline, name) for name in pipeline.sinks}, WITHIN_S)
+    return {name: {} if isinstance(each, Away) else each for name, each in found.items()}
 
 
 def sink_now(pipeline: Pipeline, name: str, changes: Sequence[ChangeEvent]) -> Any:
@@ -51,6 +56,27 @@ def sink_now(pipeline: Pipeline, name: str, changes: Sequence[ChangeEvent]) -> A
     mine = [change for change in changes if change.table in pipeline.sinks[name].tables]
     group = group_of(pipeline, name)
     return _of_sink(pipeline, name, lambda connection: target.look(connection, group, mine))
+
+
+def decided(
+    pipeline: Pipeline, name: str, log: str, found: Mapping[Place, list[Letter]]
+) -> Mapping[Place, list[Letter]]:
+    """The letters with what was decided about them; `log`: Kafka's id of their topic."""
+    numbers = [letter.number for letters in found.values() for letter in letters]
+
+    def look(connection: Any) -> Any:
+        resolutions = Resolutions(connection, group_of(pipeline, name), log)
+        return resolutions.of(numbers) if numbers and resolutions.are_kept() else {}
+
+    known = _of_sink(pipeline, name, look) if numbers else {}
+    outcomes = {} if isinstance(known, Away) else {n: each.outcome for n, each in known.items()}
+    return {
+        place: [
+            msgspec.structs.replace(letter, outcome=outcomes.get(letter.number))
+            for letter in letters
+        ]
+        for place, letters in found.items()
+    }
 
 
 def _marks(pipeline: Pipeline, name: str) -> Any:

@@ -1,6 +1,7 @@
 """Asking Kafka, the sinks, the workers and the clocks for the life of a change."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -46,24 +47,10 @@ def find(
     Raises Problem: TR-TRC-001 and 002 for what cannot be looked for, TR-TRC-003 without Kafka.
     """
     meant, tables = wanted.parse(what, pipeline.source.tables, table)
-    source, connect_clock, marks = ask.before_search(pipeline, spec)
-    began = {name: {} if isinstance(found, Away) else found for name, found in marks.items()}
-    lives = range(1 + max((m.life for sink in began.values() for m in sink.values()), default=0))
-    search = scan.Search(
-        tables=pipeline.source.tables,
-        topics=[topic_of(pipeline, name) for name in tables],
-        is_meant=wanted.matcher(meant, lives),
-        is_meant_key=wanted.key_matcher(meant) if isinstance(meant, Key) else lambda key: False,
-        since_s=since_s,
-        keep=MOST_DELIVERIES,
-        around=meant.lsn if isinstance(meant, Lsn) else None,
-    )
-    try:
-        with logs.kafka_consumer(pipeline.kafka, fetch_bytes=scan.FETCH_BYTES) as consumer:
-            found = scan.scan(consumer, search, progress)
-            sinks = [_sink(pipeline, name, began[name], found, consumer) for name in began]
-    except Away as away:
-        raise Problem("TR-TRC-003", away.sentence, exit_code=TRY_AGAIN) from away
+    with ThreadPoolExecutor(1) as aside:
+        clocks = aside.submit(ask.clocks, pipeline, spec)
+        found, sinks = _search(pipeline, meant, tables, since_s, progress)
+    source, connect_clock = clocks.result()
     skews = _skews(source, connect_clock)
     ahead_s = {skew.clock: skew.ahead_s for skew in skews}
     with ask.workers(pipeline) as settled:
@@ -83,6 +70,33 @@ def find(
     )
 
 
+def _search(
+    pipeline: Pipeline,
+    meant: What,
+    tables: Sequence[str],
+    since_s: float | None,
+    progress: scan.Progress,
+) -> tuple[scan.Found, list[Sink]]:
+    """Kafka's records, and then what each sink made of them."""
+    began = ask.marks(pipeline)
+    lives = range(1 + max((m.life for sink in began.values() for m in sink.values()), default=0))
+    search = scan.Search(
+        tables=pipeline.source.tables,
+        topics=[topic_of(pipeline, name) for name in tables],
+        is_meant=wanted.matcher(meant, lives),
+        is_meant_key=wanted.key_matcher(meant) if isinstance(meant, Key) else lambda key: False,
+        since_s=since_s,
+        keep=MOST_DELIVERIES,
+        around=meant.lsn if isinstance(meant, Lsn) else None,
+    )
+    try:
+        with logs.kafka_consumer(pipeline.kafka, fetch_bytes=scan.FETCH_BYTES) as consumer:
+            found = scan.scan(consumer, search, progress)
+            return found, [_sink(pipeline, name, began[name], found, consumer) for name in began]
+    except Away as away:
+        raise Problem("TR-TRC-003", away.sentence, exit_code=TRY_AGAIN) from away
+
+
 def _sink(
     pipeline: Pipeline, name: str, began: target.Marks, found: scan.Found, consumer: Any
 ) -> Sink:
@@ -91,7 +105,10 @@ def _sink(
     places = {(*record.at, record.offset) for record in records}
     tables = pipeline.sinks[name].tables
     now = ask.sink_now(pipeline, name, events)
-    parked = letters.look_for(consumer, dead_letter_topic(pipeline, name), places)
+    topic = dead_letter_topic(pipeline, name)
+    found_letters = letters.look_for(consumer, topic, places)
+    log = str(consumer._client.cluster.topic_id(topic) or "")
+    parked = ask.decided(pipeline, name, log, found_letters)
     topics = [topic_of(pipeline, table) for table in tables]
     return Sink(name, tables, topics, began, now, parked)
 

@@ -86,7 +86,8 @@ def _fate(fate: Fate) -> Iterator[str]:
     }[fate.state]
     yield f"  sink {fate.sink}: {line}"
     for letter in fate.letters:
-        yield f"{INDENT}letter {letter.number}: {shown(letter.reason, LONGEST_REASON)}"
+        since = f" ({letter.outcome} since)" if letter.outcome else ""
+        yield f"{INDENT}letter {letter.number}: {shown(letter.reason, LONGEST_REASON)}{since}"
     yield from map(_moment, fate.moments)
     if fate.batch is not None:
         ended = ", ".join(f"{count:,} {name}" for name, count in fate.batch.ended.items())

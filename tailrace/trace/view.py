@@ -45,10 +45,14 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 class Letter(msgspec.Struct, frozen=True):
-    """A dead letter: its number, which is its offset among the sink's, and why it was parked."""
+    """
+    A dead letter: its number, which is its offset among the sink's, why it was parked, and whether
+    somebody has decided about it since.
+    """
 
     number: int
     reason: str
+    outcome: Literal["redriven", "discarded"] | None = None
 
 
 class Fate(msgspec.Struct, frozen=True):

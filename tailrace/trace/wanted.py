@@ -10,6 +10,7 @@ import msgspec
 
 from consumer.event import ChangeEvent, Position, ids
 from tailrace.exits import USAGE, Problem
+from tailrace.parked.plain import plain
 
 _LSN = re.compile(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})")
 _EVENT_ID = re.compile(r"[0-9A-Fa-f]{32}")
@@ -119,9 +120,9 @@ def as_text(value: Any) -> str | None:
 
 
 def shown(text: str, most: int = 80) -> str:
-    """One line for a terminal that it cannot be made to obey, cut after `most` characters."""
-    plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return plain if len(plain) <= most else f"{plain[: most - 1]}…"
+    """As `plain`, cut after `most` characters."""
+    told = plain(text)
+    return told if len(told) <= most else f"{told[: most - 1]}…"
 
 
 def matcher(what: What, lives: Collection[int]) -> Match:

@@ -168,6 +168,7 @@ def test_a_target_with_things_missing_and_things_in_the_way(shop: Cdc) -> None:
         target.execute("ALTER TABLE empty ADD FOREIGN KEY (id) REFERENCES orders")
         target.execute("CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'")
         target.execute("CREATE TRIGGER audit BEFORE INSERT ON orders EXECUTE FUNCTION f()")
+        target.execute("ALTER TABLE tailrace.offsets SET UNLOGGED")
     found = seen(shop)
     assert found.code == 3
     schema = found.of("sink mirror", "schema")
@@ -176,12 +177,22 @@ def test_a_target_with_things_missing_and_things_in_the_way(shop: Cdc) -> None:
     assert "public.orders.owner" in found.of("sink mirror", "extra columns")["sentence"]
     obstacles = [line for line in found.lines if line["check"] == "obstacles"]
     assert [line["state"] for line in obstacles] == ["failed", "failed"]
+    unlogged = found.of("sink mirror", "durability")
+    assert unlogged["state"] == "failed"
+    assert "tailrace.offsets is unlogged" in unlogged["sentence"]
     with shop.sink.connect() as target:
-        for line in obstacles:
+        for line in (*obstacles, unlogged):
             target.execute(line["fix"].encode())
         target.execute("ALTER TABLE orders DROP COLUMN owner")
     follow(shop, schema)
     assert not [line for line in seen(shop).lines if line["state"] == "failed"]
+
+
+def test_a_mode_that_the_workers_of_connect_do_not_do(shop: Cdc) -> None:
+    assert seen(shop).of("connect", "exactly once")["state"] == "ok"
+    mode = seen(shop, TAILRACE__CONNECT__EXACTLY_ONCE="true").of("connect", "exactly once")
+    assert mode["state"] == "failed"
+    assert "exactly.once.source.support=enabled" in mode["fix"]
 
 
 def test_roles_that_may_only_look(shop: Cdc) -> None:

@@ -12,8 +12,8 @@ import httpx
 import psutil
 import psycopg
 import pytest
+from click.testing import CliRunner
 from kafka import KafkaConsumer
-from typer.testing import CliRunner
 
 from devstack import Endpoints, PartFailed, Stack
 from devstack.folder import PARTS

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from rich.pretty import pretty_repr
-from typer.testing import CliRunner
 
 from tailrace.cli import app
 from tailrace.config import Pipeline, load, load_with_origins

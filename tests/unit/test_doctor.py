@@ -164,6 +164,10 @@ CASES: list[tuple[str, str, str, Any, str, str]] = [
      "failed", "3.7 or later"),
     ("connect", "address", "Kafka Connect", replace(CONNECT, public_hosts=("203.0.113.7",)),
      "warning", "203.0.113.7"),
+    ("connect", "exactly once", "Kafka Connect",
+     replace(CONNECT, spec=replace(spec(), exactly_once=True), refuses_mode="not enabled."),
+     "failed", "exactly.once.source.support=enabled"),
+    ("connect", "clock", "Kafka Connect", replace(CONNECT, ahead_s=3.0), "warning", "ahead"),
     ("connect", "connector", "Kafka Connect", replace(CONNECT, running=None, states=()),
      "failed", "tailrace connector apply"),
     ("connect", "tasks", "Kafka Connect", parts("RUNNING", "FAILED"), "failed", "worker sees them"),
@@ -232,6 +236,8 @@ CASES: list[tuple[str, str, str, Any, str, str]] = [
     ("sink mirror", "rights", "sink mirror",
      replace(SINK, missing_rights={"table public.orders": ("DELETE", "INSERT")}),
      "failed", "GRANT DELETE, INSERT ON TABLE public.orders"),
+    ("sink mirror", "durability", "sink mirror", replace(SINK, unlogged=("public.orders",)),
+     "failed", "ALTER TABLE public.orders SET LOGGED;"),
     ("sink mirror", "obstacles", "sink mirror", obstacle("trigger"), "failed", "DISABLE TRIGGER t"),
     ("sink mirror", "obstacles", "sink mirror", obstacle("foreign key"), "failed", "CONSTRAINT t"),
     ("sink mirror", "obstacles", "sink mirror", obstacle("rule"), "failed", "DROP RULE"),
@@ -270,6 +276,7 @@ def test_what_is_amiss_is_told_with_the_fix(
     assert [line.state for line in found] == [state]
     assert words in f"{found[0].sentence} {found[0].fix}"
     assert found[0].sentence.endswith((".", "]"))
+    assert found[0].fix or state == "unknown"
 
 
 def test_every_check_has_such_a_case() -> None:
@@ -300,7 +307,7 @@ def test_into_a_pipe_each_check_is_a_line_and_each_absence_is_told_once(
     assert "\x1b" not in text
     assert "  ? unknown topics, partitions, leaders" in text
     assert "            → CONFIG SET maxmemory-policy noeviction\n" in text
-    assert text.endswith("37 ok, 2 failed, 12 unknown\n")
+    assert text.endswith("40 ok, 2 failed, 12 unknown\n")
 
 
 def test_a_fix_of_ours_names_the_file_that_was_looked_at() -> None:

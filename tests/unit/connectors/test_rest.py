@@ -1,5 +1,7 @@
 import json
+import time
 from collections.abc import Callable, Iterator
+from email.utils import formatdate
 
 import httpx
 import pytest
@@ -159,3 +161,13 @@ def test_first_line_of_a_trace(trace: str, line: str) -> None:
 
 def test_unknown_words_give_no_hint() -> None:
     assert hint("the moon is in the wrong phase") is None
+
+
+@pytest.mark.parametrize("off_s", [-90, 0, 90])
+def test_its_clock_is_known_from_any_answer(off_s: int) -> None:
+    shown = formatdate(time.time() + off_s, usegmt=True)
+    client = connect(httpx.Response(200, json=[], headers={"date": shown}))
+    assert client.ahead_s is None
+    client.plugins()
+    assert client.ahead_s is not None
+    assert abs(client.ahead_s - off_s) < 1

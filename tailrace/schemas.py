@@ -1,0 +1,260 @@
+"""
+What each command prints with --json: the one registry, from which docs/json.md and docs/schemas/
+are written (`python -m tailrace.schemas docs`). A new command has a line in OUTPUTS or in ACTS.
+
+The types are strict: every field is always there, and there are no others.
+"""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from connectors.catalogue import Slot
+from connectors.errors import Finding
+from connectors.operate import Part
+from connectors.plan import Change
+from tailrace.actions import Actions
+from tailrace.lag import Row, SourceRow
+from tailrace.parked.decide import Discarded, Redriven
+from tailrace.parked.letter import Letter
+from tailrace.parked.letters import Groups, Pages
+from tailrace.schema import Change as TableChange
+from tailrace.trace.view import Trace
+from tailrace.verify import Difference
+from tailrace.watch.view import Pipeline
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+class Setting(msgspec.Struct):
+    """With --origin: a value of the pipeline's file, and where it came from."""
+
+    value: Any
+    origin: str
+
+
+class ConnectorPlan(msgspec.Struct):
+    """What source and Connect still need, and what speaks against it."""
+
+    changes: list[Change]
+    findings: list[Finding]
+
+
+class ConnectorStatus(msgspec.Struct):
+    """
+    A connector as it is now. `drift` are settings that differ from ours, `position` the LSN from
+    which it would go on, as a number; `beat_age_ms` since it last proved that it streams.
+    """
+
+    healthy: bool
+    name: str
+    state: str
+    lossless: bool
+    parts: list[Part]
+    drift: list[Change]
+    slot: Slot | None
+    position: int | None
+    beat_age_ms: int | None
+    findings: list[Finding]
+
+
+class Examined(msgspec.Struct):
+    """One check; `fix` is a command or statement to copy, or null."""
+
+    group: str
+    check: str
+    state: Literal["ok", "warning", "failed", "unknown"]
+    sentence: str
+    fix: str | None
+
+
+class Doctor(msgspec.Struct):
+    """All checks in the order of a change's way, and how many failed."""
+
+    checks: list[Examined]
+    failed: int
+
+
+class Demo(msgspec.Struct):
+    """What a run came to. `records` counts by how they ended; `equal` is the proof."""
+
+    transactions: int
+    transactions_per_s: float
+    drained_in_s: float
+    records: dict[str, int]
+    rows_equal: int
+    rows_differing: int
+    equal: bool
+
+
+class Lag(msgspec.Struct):
+    """
+    `sinks` has an entry for each partition of each sink. `unknown` are reasons why something is
+    not known, `late` sentences on what is later than `max_lag_s`; `ok`: there are none of either.
+    """
+
+    sinks: list[Row]
+    source: SourceRow
+    max_lag_s: float | None
+    unknown: list[str]
+    late: list[str]
+    ok: bool
+
+
+class StackAddresses(msgspec.Struct):
+    """Where the servers answer, without passwords."""
+
+    kafka: str
+    connect: str
+    postgres_source: str
+    postgres_target: str
+    redis: str
+
+
+class StackPart(msgspec.Struct):
+    """A server of the stack: process id while it runs, and whether it serves requests."""
+
+    part: str
+    pid: int | None
+    port: int
+    answers: bool
+
+
+class Compared(msgspec.Struct):
+    """One table; `problem` is a sentence where it could not be compared, else empty."""
+
+    equal: bool
+    table: str
+    source_rows: int
+    target_rows: int
+    missing: int
+    extra: int
+    changed: int
+    differences: list[Difference]
+    seconds: float
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a command prints: its type, one of several if its options decide; and that in words."""
+
+    type: Any
+    says: str
+    or_else: tuple[Any, ...] = ()
+
+
+OUTPUTS: Mapping[str, Output] = {
+    "actions": Output(Actions, "What operators did, the newest first."),
+    "config show": Output(
+        dict[str, Setting],
+        "By dotted key with --origin, else values alone.",
+        (dict[str, Any],),
+    ),
+    "connector plan": Output(ConnectorPlan, "What source and Connect still need."),
+    "connector status": Output(ConnectorStatus, "The connector as it is."),
+    "demo": Output(Demo, "What the run came to."),
+    "doctor": Output(Doctor, "Every check."),
+    "lag": Output(Lag, "How far behind each partition of each sink is, and the source's log."),
+    "parked discard": Output(Discarded, "Which letters were given up."),
+    "parked list": Output(Pages, "Letters by sink; with --group kinds of them.", (Groups,)),
+    "parked redrive": Output(Redriven, "What became of each letter."),
+    "parked show": Output(Letter, "One letter."),
+    "schema plan": Output(dict[str, list[TableChange]], "Statements by sink."),
+    "stack status": Output(list[StackPart], "The servers of the stack."),
+    "stack up": Output(StackAddresses, "Where they answer."),
+    "top": Output(Pipeline, "A line of JSON a second, each of them this."),
+    "trace": Output(Trace, "The life of each change that was found."),
+    "verify": Output(dict[str, list[Compared]], "The tables of each sink."),
+}
+
+ACTS: Mapping[str, str] = {
+    "config init": "writes a file",
+    "config schema": "prints a JSON Schema as it is",
+    "connector apply": "acts; what it would do is in `tailrace connector plan --json`",
+    "connector delete": "acts",
+    "connector pause": "acts; then see `tailrace connector status --json`",
+    "connector restart": "acts; then see `tailrace connector status --json`",
+    "connector resume": "acts; then see `tailrace connector status --json`",
+    "dashboard": "serves; the same data is at `tailrace top --json`",
+    "run": "runs; its log is JSON with `log.format: json`, its state is at `/status.json`",
+    "schema apply": "acts; what it would do is in `tailrace schema plan --json`",
+    "stack down": "acts; then see `tailrace stack status --json`",
+    "stack reset": "acts",
+}
+
+
+def schema(output: Output) -> dict[str, Any]:
+    """JSON Schema (2020-12) of what is printed, in which nothing is optional or left open."""
+    found, definitions = msgspec.json.schema_components((output.type, *output.or_else))
+    whole = {"anyOf": list(found)} if output.or_else else dict(found[0])
+    for definition in definitions.values():
+        if "properties" in definition:
+            definition["required"] = list(definition["properties"])
+            definition["additionalProperties"] = False
+            for each in definition["properties"].values():
+                each.pop("default", None)
+    inner = {"$defs": definitions} if definitions else {}
+    return {"$schema": DIALECT, "description": output.says, **whole, **inner}
+
+
+def documents() -> dict[str, str]:
+    """The generated files below docs/, by path."""
+    rows = [
+        f"| `tailrace {command}` | [{name(command)}](schemas/{name(command)}) | {output.says} |"
+        for command, output in OUTPUTS.items()
+    ]
+    acts = [f"| `tailrace {command}` | {what} |" for command, what in ACTS.items()]
+    page = _PAGE.format(rows="\n".join(rows), acts="\n".join(acts))
+    found = {"json.md": page}
+    for command, output in OUTPUTS.items():
+        text = msgspec.json.format(msgspec.json.encode(schema(output)).decode(), indent=2)
+        found[f"schemas/{name(command)}"] = f"{text}\n"
+    return found
+
+
+def name(command: str) -> str:
+    """The file of a command's schema."""
+    return f"{command.replace(' ', '-')}.json"
+
+
+_PAGE = """\
+# What commands print with --json
+
+Written by `python -m tailrace.schemas docs` from `tailrace/schemas.py`; a test keeps both in step,
+and another one holds against it what the commands really print.
+
+* Data goes to stdout and is one JSON document, but for `tailrace top`: a document a line. Talk and
+  errors go to stderr.
+* Every field is always there. What is not known is `null`, never 0.
+* Names carry the unit: `_s`, `_ms`, `_us`, `_bytes`, `_records`. Times that end in `_at_s` are
+  seconds since 1970. LSNs are whole numbers.
+* The exit code says the same as without `--json` ([operations.md](operations.md)).
+
+| command | schema | what it is |
+|---|---|---|
+{rows}
+
+Commands that only act print no data, and have no `--json`: their exit code is the answer.
+
+| command | |
+|---|---|
+{acts}
+"""
+
+
+def write(folder: Path) -> None:
+    """The generated files anew; those of commands that are gone are deleted."""
+    for file in (folder / "schemas").glob("*.json"):
+        file.unlink()
+    for path, text in documents().items():
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))
