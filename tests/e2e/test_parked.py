@@ -4,8 +4,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import kafka
 import psycopg
 import pytest
+from kafka.admin import NewTopic
 from typer.testing import CliRunner
 
 from consumer.deadletter import KafkaDeadLetters
@@ -18,11 +20,16 @@ from tailrace.harness.cdc import Cdc
 from tailrace.harness.topics import produce, records
 from tailrace.harness.waits import eventually
 from tailrace.parked import decide, letters
+from tailrace.parked.choice import choose
 from tailrace.parked.letter import SHOWN_BYTES, parked
 from tailrace.wiring import dead_letter_topic
 
-DDL = "CREATE TABLE t (id int PRIMARY KEY, note text); INSERT INTO t VALUES (1, 'first')"
-RULE = "ALTER TABLE public.t ADD CONSTRAINT polite CHECK (note NOT LIKE '%rude%')"
+DDL = """
+CREATE TABLE t (id int PRIMARY KEY, note text, n int NOT NULL DEFAULT 0);
+ALTER TABLE t ALTER note SET STORAGE EXTERNAL;
+INSERT INTO t VALUES (1, 'first'), (6, repeat('kind ', 2000));
+"""
+RULE = "ALTER TABLE public.t ADD CONSTRAINT polite CHECK (note NOT LIKE '%rude%' AND n >= 0)"
 SCRIPT = "<script>alert('rude')</script>\x1b[31m"
 ME = Actor("ada", "dashboard")
 
@@ -57,9 +64,13 @@ def wait_parked(pipe: Cdc, count: int) -> None:
 
 @pytest.fixture
 def live(cdc: Callable[..., Cdc]) -> Cdc:
-    """Parked in this order: 2, overtaken 3, script 4, 2 MB 5, and a record that is no change."""
+    """
+    Parked in this order: 2, overtaken 3, script 4, 2 MB 5, a record that is no change, and two
+    changes of 6, of which the second leaves out the large value that the first one brings.
+    """
     made = cdc(DDL, ["public.t"])
     made.register()
+    made.sink.sql("DROP TABLE tailrace.parked")  # as in a target that was made before there was one
     assert said(made, "parked", "list") == {"sinks": [EMPTY]}
     made.start()
     made.wait_converged()
@@ -73,6 +84,10 @@ def live(cdc: Callable[..., Cdc]) -> Cdc:
     wait_parked(made, 4)
     produce(made.brokers, made.topic("public.t"), [(0, b"k", b'{"op":"c", garbage')])
     wait_parked(made, 5)
+    made.sql("UPDATE t SET note = repeat('rude ', 2000) WHERE id = 6")
+    wait_parked(made, 6)
+    made.sql("UPDATE t SET n = -1 WHERE id = 6")
+    wait_parked(made, 7)
     return made
 
 
@@ -93,24 +108,25 @@ def test_parked_work_from_refusal_to_decision(live: Cdc) -> None:
 def look_at_it(live: Cdc) -> None:
     (page,) = said(live, "parked", "list")["sinks"]
     found = page["letters"]
-    assert [each["number"] for each in found] == [0, 1, 2, 3, 4]
-    first, _, script, huge, garbage = found
+    assert [each["number"] for each in found] == list(range(7))
+    first, _, script, huge, garbage, _, partial = found
     assert (first["table"], first["op"], first["key"]) == ("public.t", "c", '{"id":2}')
-    assert json.loads(first["after"]) == {"id": 2, "note": "rude"}
+    assert json.loads(first["after"]) == {"id": 2, "note": "rude", "n": 0}
     assert "constraint polite" in first["reason"]
-    assert first["offset"] == 1
+    assert first["offset"] == 2
     assert len(first["event_id"]) == 32
     assert json.loads(script["after"])["note"] == SCRIPT
     assert len(huge["after"]) < SHOWN_BYTES + 100
     assert huge["after"].endswith("bytes)")
     assert garbage["value"] == '{"op":"c", garbage'
     assert garbage["unreadable"]
+    assert live.pipeline.source.placeholder in partial["after"]
     (page,) = said(live, "parked", "list", "--after", "0", "--limit", "2")["sinks"]
     assert [each["number"] for each in page["letters"]] == [1, 2]
     assert page["next_after"] == 2
 
     groups = said(live, "parked", "list", "--group")["groups"]
-    assert [(each["count"], each["table"]) for each in groups] == [(4, "public.t"), (1, None)]
+    assert [(each["count"], each["table"]) for each in groups] == [(6, "public.t"), (1, None)]
     _, shown, _ = ran(live, "parked", "show", live.SINK, "2")
     assert "<script>" in shown
     assert "\x1b" not in shown
@@ -119,9 +135,9 @@ def look_at_it(live: Cdc) -> None:
 
     park_again(live, 0)
     (page,) = said(live, "parked", "list")["sinks"]
-    assert [each["number"] for each in page["letters"]] == [0, 1, 2, 3, 4]
+    assert [each["number"] for each in page["letters"]] == list(range(7))
     assert page["letters"][0]["repeats"] == 1
-    assert page["open_records"] == 6
+    assert page["open_records"] == 8
 
 
 def park_again(live: Cdc, number: int) -> None:
@@ -142,30 +158,35 @@ def try_in_vain(live: Cdc) -> None:
     told = refused(live, "parked", "redrive", live.SINK, "0", "99", "--yes")
     assert "99 (there is none)" in told
     assert "Say which letters" in refused(live, "parked", "redrive", live.SINK, code=2)
-    assert live.sink.query("SELECT to_regclass('tailrace.parked') IS NOT NULL") == [(True,)]
-    assert live.sink.query("SELECT * FROM tailrace.parked") == []
+    assert live.sink.query("SELECT to_regclass('tailrace.parked')") == [(None,)]
+    assert "CREATE TABLE IF NOT EXISTS tailrace.parked" in ran(live, "schema", "plan")[1]
     assert said(live, "actions") == {"actions": []}
 
 
 def redrive_it(live: Cdc) -> None:
     tried = said(live, "parked", "redrive", live.SINK, "--all", "--dry-run", code=1)
-    outcomes = ["written", "stale", "written", "written", "refused"]
+    outcomes = ["written", "stale", "written", "written", "refused", "written", "written"]
     assert [fate["outcome"] for fate in tried["fates"]] == outcomes
-    assert live.sink.query("SELECT id FROM t ORDER BY id") == [(1,), (3,)]
+    assert live.sink.query("SELECT id FROM t ORDER BY id") == [(1,), (3,), (6,)]
 
+    meanwhile = choose(live.pipeline, live.SINK, numbers=[0])
     offsets = live.sink.query("SELECT next_offset, epoch FROM tailrace.offsets")
     done = said(live, "parked", "redrive", live.SINK, "0", "--yes", "--reason", "rule dropped")
     assert [fate["outcome"] for fate in done["fates"]] == ["written"]
     assert live.sink.query("SELECT note FROM t WHERE id = 2") == [("rude",)]
-    assert letters.open_count(live.pipeline, live.SINK) == 4  # the repeat went with it
+    assert letters.open_count(live.pipeline, live.SINK) == 6  # the repeat went with it
+    late = decide.redrive(live.pipeline, live.spec, meanwhile, ME, dry_run=True)
+    assert [fate.outcome for fate in late.fates] == ["taken"]
 
     done = said(live, "parked", "redrive", live.SINK, "1", "--yes")
     assert [fate["outcome"] for fate in done["fates"]] == ["stale"]
     assert live.sink.query("SELECT note FROM t WHERE id = 3") == [("kind",)]
     assert "1 (redriven)" in refused(live, "parked", "redrive", live.SINK, "1", "--yes")
 
+    done = said(live, "parked", "redrive", live.SINK, "6", "--yes", code=1)
+    assert "an earlier letter of its row is open" in done["fates"][0]["reason"]
     words = ("parked", "redrive", live.SINK, "--kind", "constraint polite", "--yes")
-    assert said(live, *words)["written"] == 2
+    assert said(live, *words)["written"] == 4
     assert live.sink.query("SELECT next_offset, epoch FROM tailrace.offsets") == offsets
     done = said(live, "parked", "redrive", live.SINK, "--all", "--yes", code=1)
     assert "it can only be discarded" in done["fates"][0]["reason"]
@@ -177,16 +198,15 @@ def discard_the_rest(live: Cdc) -> None:
     assert said(live, *words, "sent by hand")["numbers"] == [4]
     (page,) = said(live, "parked", "list")["sinks"]
     assert (page["letters"], page["open_records"]) == ([], 0)
-    (page,) = said(live, "parked", "list", "--resolved", "--after", "3")["sinks"]
+    (page,) = said(live, "parked", "list", "--resolved", "--after", "3", "--limit", "1")["sinks"]
     resolution = page["letters"][0]["resolution"]
     assert (resolution["outcome"], resolution["reason"]) == ("discarded", "sent by hand")
-    again = decide.choose(live.pipeline, live.SINK)
-    assert again.letters == {}
+    assert choose(live.pipeline, live.SINK).letters == {}
 
 
 def look_at_the_actions(live: Cdc) -> None:
     acts = said(live, "actions")["actions"]
-    assert [act["action"] for act in acts] == ["discard", *["redrive"] * 4]
+    assert [act["action"] for act in acts] == ["discard", *["redrive"] * 5]
     first = acts[-1]
     assert (first["reason"], first["via"]) == ("rule dropped", "cli")
     assert first["outcome"] == "written 1, stale 0, refused 0"
@@ -212,8 +232,17 @@ def test_servers_that_are_away_and_a_log_that_cannot_be_written(cdc: Callable[..
     assert (listed.returncode, listed.stdout) == (75, "")
     assert "No Kafka broker answers" in listed.stderr
     assert "[TR-PRK-001]" in listed.stderr
+    made.file.write_text(text)
+    assert said(made, "parked", "redrive", made.SINK, "--all")["fates"] == []
+    assert said(made, "actions") == {"actions": []}
     made.file.write_text(text.replace(made.source_dsn, f"postgresql://postgres@{nowhere}/x"))
     assert said(made, "parked", "list") == {"sinks": [EMPTY]}
     told = refused(made, "connector", "pause", code=75)
     assert "Nothing was done, because the log of actions cannot be written" in told
     assert "[TR-ACT-001]" in told
+
+    made.file.write_text(text)
+    admin = kafka.KafkaAdminClient(**made.brokers.client())
+    admin.create_topics([NewTopic(dead_letter_topic(made.pipeline, made.SINK), 2, 1)])
+    admin.close()
+    assert "2 partitions, so that its letters have no numbers" in refused(made, "parked", "list")
