@@ -8,7 +8,7 @@ pipeline is at home, and is made when it is first needed.
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -82,7 +82,7 @@ def os_actor() -> Actor:
 class Log:
     """The log of one pipeline: `dsn` is the source's, `schema` its control schema."""
 
-    dsn: str
+    dsn: str = field(repr=False)  # it may hold a password
     schema: str
 
     def begin(
@@ -158,6 +158,9 @@ class Log:
         return row[0], row[1]
 
     def _make(self, connection: Connection) -> None:
+        if all(self._present(connection)):
+            return
+        connection.execute(self._statement("make_alone"))
         has_schema, has_table = self._present(connection)
         if not has_schema:
             connection.execute(self._statement("make_schema"))

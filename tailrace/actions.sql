@@ -4,13 +4,16 @@
 -- Schema and table, which are made on first use.
 SELECT to_regnamespace({namespace}::text) IS NOT NULL, to_regclass({table}::text) IS NOT NULL
 
+-- name: make_alone
+-- Two that make them at once would be in each other's way.
+SELECT pg_advisory_xact_lock(hashtextextended('tailrace.actions', 0))
+
 -- name: make_schema
 -- `connector apply` makes it, too. Asks for a right on the database even where it is there.
 CREATE SCHEMA IF NOT EXISTS {schema}
 
 -- name: make
--- One at a time; the trigger also fires in sessions that replicate.
-SELECT pg_advisory_xact_lock(hashtextextended('tailrace.actions', 0));
+-- The trigger also fires in sessions that replicate.
 CREATE TABLE IF NOT EXISTS {relation} (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at timestamptz NOT NULL DEFAULT clock_timestamp(),

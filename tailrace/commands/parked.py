@@ -11,7 +11,8 @@ import typer
 from tailrace.commands.config import DEFAULT_FILE, ConfigOption
 
 if TYPE_CHECKING:
-    from tailrace.parked.decide import Choice, Redriven
+    from tailrace.parked.choice import Choice
+    from tailrace.parked.decide import Redriven
     from tailrace.parked.letter import Group, Letter
     from tailrace.parked.letters import Page
 
@@ -109,6 +110,7 @@ def redrive(
     from tailrace.config import load
     from tailrace.exits import FAILED, USAGE, Problem
     from tailrace.parked import decide
+    from tailrace.parked.choice import choose
     from tailrace.source import spec_of
 
     if (bool(numbers), kind is not None, every).count(True) != 1:
@@ -120,7 +122,7 @@ def redrive(
     pipeline = load(config)
     spec = spec_of(pipeline)
     with _reachable():
-        choice = decide.choose(pipeline, sink, numbers=numbers or (), kind=kind)
+        choice = choose(pipeline, sink, numbers=numbers or (), kind=kind)
     if not dry_run and choice.letters:
         _ask(f"apply {_counted(choice)} again to sink {sink}, in the order of the changes", yes)
     with _reachable(), _progress(sink) as progress:
@@ -145,12 +147,13 @@ def discard(
     from tailrace.actions import os_actor
     from tailrace.config import load
     from tailrace.parked import decide
+    from tailrace.parked.choice import choose
     from tailrace.source import spec_of
 
     pipeline = load(config)
     spec = spec_of(pipeline)
     with _reachable():
-        choice = decide.choose(pipeline, sink, numbers=numbers)
+        choice = choose(pipeline, sink, numbers=numbers)
     _ask(f"give up {_counted(choice)} of sink {sink}: they will not be applied", yes)
     with _reachable():
         done = decide.discard(pipeline, spec, sink, numbers, os_actor(), reason)

@@ -15,6 +15,7 @@ from tailrace.dashboard.desk import desk_of, viewer
 from tailrace.dashboard.pages import fields, page
 from tailrace.exits import Problem
 from tailrace.parked import decide
+from tailrace.parked.choice import Choice, choose
 from tailrace.watch.servers import Watched
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -132,11 +133,11 @@ def numbers_of(text: str) -> list[int]:
     return [int(word[:18]) for word in words]
 
 
-def chosen(watched: Watched, sink: str, numbers: list[int], kind: str | None) -> decide.Choice:
+def chosen(watched: Watched, sink: str, numbers: list[int], kind: str | None) -> Choice:
     """The letters that are meant. Raises Refused where none is named, and Problem."""
     if not numbers and kind is None:
         raise Refused(400, "Say which letters: their numbers, or a kind; an empty kind means all.")
-    return decide.choose(watched.pipeline, sink, numbers=numbers, kind=kind)
+    return choose(watched.pipeline, sink, numbers=numbers, kind=kind)
 
 
 @router.get("/p/{name}/parked/{sink}/redrive")

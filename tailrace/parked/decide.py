@@ -6,9 +6,9 @@ that what came after it stays (`stale`). No offset moves, and the worker may run
 says what keeps the two apart). Effect and resolution are one transaction.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, Literal
@@ -18,15 +18,17 @@ import psycopg
 
 from connectors.spec import ConnectorSpec
 from consumer.errors import Busy, Refused, Rejected
-from consumer.event import TopicPartition
+from consumer.event import ChangeEvent, TopicPartition
 from sinks import refusal
+from sinks.compaction import Placeholder
 from sinks.postgres import SESSION
 from sinks.redrive import Redrive
 from sinks.target import Target, read_targets
 from tailrace.actions import Actor, log_of
 from tailrace.config import Pipeline, chosen
 from tailrace.exits import TRY_AGAIN, USAGE, Problem
-from tailrace.parked.letter import Parked, Unredrivable, change_of, kind_of
+from tailrace.parked.choice import Choice, choose
+from tailrace.parked.letter import Parked, Unredrivable, change_of
 from tailrace.parked.letters import opened
 from tailrace.parked.resolutions import Resolutions, Taken
 from tailrace.wiring import group_of
@@ -73,58 +75,6 @@ class Discarded(msgspec.Struct, frozen=True):
     action_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """Open letters of one sink by number, each with its repeats; `by` says how they were chosen."""
-
-    sink: str
-    log: str
-    by: str
-    letters: Mapping[int, tuple[int, ...]]
-
-
-def choose(
-    pipeline: Pipeline, sink: str, *, numbers: Sequence[int] = (), kind: str | None = None
-) -> Choice:
-    """
-    The open letters of these numbers, or those whose kind has `kind` in it, or all.
-
-    Raises Problem (TR-PRK-002) for a number that is not there or not open; Away.
-    """
-    wanted = frozenset(numbers)
-    letters: dict[int, tuple[int, ...]] = {}
-    first_of: dict[int, int] = {}
-    resolved: dict[int, str] = {}
-    with opened(pipeline, sink) as drawer:
-        for each, resolution, repeats in drawer.walk() if drawer else ():
-            if resolution is not None:
-                if each.number in wanted:
-                    resolved[each.number] = resolution.outcome
-            elif repeats is not None:
-                first_of[each.number] = repeats
-                if repeats in letters:
-                    letters[repeats] = (*letters[repeats], each.number)
-            elif wanted or kind is None or kind in kind_of(each.reason):
-                letters[each.number] = ()
-        log = drawer.log if drawer else ""
-    if not wanted:
-        by = "all" if kind is None else f"kind: {kind}"
-        return Choice(sink, log, by, letters)
-    named = {first_of.get(number, number) for number in wanted}
-    _refuse_unknown(sink, sorted(named - letters.keys()), resolved)
-    return Choice(sink, log, "numbers", {n: letters[n] for n in sorted(named)})
-
-
-def _refuse_unknown(sink: str, missing: Sequence[int], resolved: Mapping[int, str]) -> None:
-    if missing:
-        told = ", ".join(f"{n} ({resolved.get(n, 'there is none')})" for n in missing[:10])
-        raise Problem(
-            "TR-PRK-002",
-            f"Not among the open letters of sink {sink}: {told}. Nothing was done; `parked list`"
-            " shows what is open.",
-        )
-
-
 def redrive(
     pipeline: Pipeline,
     spec: ConnectorSpec,
@@ -141,8 +91,9 @@ def redrive(
     With `dry_run` each transaction is rolled back. Raises Problem: TR-ACT-001 before anything was
     done, TR-PRK-004 when the sink cannot take it now (what was committed before stays), Away.
     """
-    if dry_run:
-        return _redrive(pipeline, choice, None, progress)
+    if dry_run or not choice.letters:
+        found = _redrive(pipeline, choice, None, progress)
+        return msgspec.structs.replace(found, dry_run=dry_run)
     log = log_of(pipeline, spec)
     what = _what(choice)
     with log.logged(actor, "redrive", f"sink {choice.sink}", reason, what) as act:
@@ -165,7 +116,7 @@ def _redrive(
             targets = read_targets(connection, pipeline.sinks[choice.sink].tables)
             connection.rollback()
             again = _Again(pipeline, choice, connection, targets, by)
-            for at, letters in _batches(pipeline, choice):
+            for at, letters in again.batches():
                 fates += again.apply(at, letters)
                 progress(len(fates), len(choice.letters))
     count = {name: sum(f.outcome == name for f in fates) for name in OUTCOMES}
@@ -178,21 +129,6 @@ def _redrive(
     )
 
 
-def _batches(pipeline: Pipeline, choice: Choice) -> Iterator[tuple[TopicPartition, list[Parked]]]:
-    """Chosen letters in their order, some of one partition at a time; few bytes are in memory."""
-    with opened(pipeline, choice.sink) as drawer:
-        some: list[Parked] = []
-        size = 0
-        for each, _, _ in drawer.walk() if drawer else ():
-            if each.number in choice.letters:
-                some.append(each)
-                size += len(each.record.value or b"")
-            if len(some) == AT_ONCE or size > AT_ONCE_BYTES:
-                yield from _by_partition(some)
-                some, size = [], 0
-        yield from _by_partition(some)
-
-
 def _by_partition(letters: list[Parked]) -> Iterator[tuple[TopicPartition, list[Parked]]]:
     """One partition's mark is locked at a time: two could wait for each other's."""
     ordered = sorted(letters, key=lambda letter: (letter.record.at, letter.number))
@@ -202,13 +138,43 @@ def _by_partition(letters: list[Parked]) -> Iterator[tuple[TopicPartition, list[
 
 @dataclass(frozen=True, slots=True)
 class _Again:
-    """One redrive; `by` is None for a dry run."""
+    """
+    One redrive; `by` is None for a dry run. `open_rows`: those with an open letter that was not
+    chosen, so far; `behind`: chosen letters that come after such a one of their row.
+    """
 
     pipeline: Pipeline
     choice: Choice
     connection: psycopg.Connection[Any]
     targets: dict[str, Target]
     by: tuple[str, str, int] | None
+    open_rows: set[int] = field(default_factory=set)
+    behind: set[int] = field(default_factory=set)
+    refused_rows: set[int] = field(default_factory=set)
+
+    def batches(self) -> Iterator[tuple[TopicPartition, list[Parked]]]:
+        """Chosen letters in their order, some of one partition at a time; few bytes in memory."""
+        with opened(self.pipeline, self.choice.sink) as drawer:
+            if drawer is None or drawer.log != self.choice.log:
+                raise Problem(
+                    "TR-PRK-008",
+                    f"The dead letters of sink {self.choice.sink} were deleted meanwhile, so these"
+                    " numbers mean others, or none: look at the list again.",
+                )
+            some: list[Parked] = []
+            size = 0
+            for each, resolution, repeats in drawer.walk():
+                if each.number in self.choice.letters:
+                    if _row(each) in self.open_rows:
+                        self.behind.add(each.number)
+                    some.append(each)
+                    size += len(each.record.value or b"")
+                elif resolution is None and repeats is None:
+                    self.open_rows.add(_row(each))
+                if len(some) == AT_ONCE or size > AT_ONCE_BYTES:
+                    yield from _by_partition(some)
+                    some, size = [], 0
+            yield from _by_partition(some)
 
     def apply(self, at: TopicPartition, letters: Sequence[Parked]) -> list[Fate]:
         group = group_of(self.pipeline, self.choice.sink)
@@ -220,21 +186,45 @@ class _Again:
             return [self._one(letter, redrive, resolutions) for letter in letters]
 
     def _one(self, letter: Parked, redrive: Redrive, resolutions: Resolutions) -> Fate:
-        tables = self.pipeline.sinks[self.choice.sink].tables
         numbers = [letter.number, *self.choice.letters[letter.number]]
         try:
-            change = change_of(letter, tables)
+            change = change_of(letter, self.pipeline.sinks[self.choice.sink].tables)
+            self._refuse_incomplete(letter, change)
             with self.connection.transaction():
                 effect: Literal["written", "stale"]
                 effect = "written" if redrive.write(change) else "stale"
                 resolutions.add(numbers, "redriven", effect, self.by or ("", "", 0))
-        except Unredrivable as error:
-            return Fate(letter.number, "refused", f"it can only be discarded: {error}")
-        except Rejected as rejected:
-            return Fate(letter.number, "refused", rejected.refused[0][1])
+        except (Unredrivable, Rejected) as error:
+            self.refused_rows.add(_row(letter))
+            return Fate(letter.number, "refused", _why(error))
         except Taken:
             return Fate(letter.number, "taken", "somebody else has decided about it meanwhile")
         return Fate(letter.number, effect)
+
+    def _refuse_incomplete(self, letter: Parked, change: ChangeEvent) -> None:
+        """What it leaves out would come from a row that an earlier letter has not changed yet."""
+        token = Placeholder(self.pipeline.source.placeholder)
+        follows = letter.number in self.behind or _row(letter) in self.refused_rows
+        if follows and change.op == "u" and token.may_be_in(change.record.value, arrays=True):
+            raise Rejected(
+                [
+                    (
+                        change,
+                        "it leaves out a large value that stayed the same, and an earlier letter of"
+                        " its row is open: redrive that one before it, or with it",
+                    )
+                ]
+            )
+
+
+def _row(letter: Parked) -> int:
+    return hash((letter.record.at.topic, letter.record.key))
+
+
+def _why(error: Unredrivable | Rejected) -> str:
+    if isinstance(error, Rejected):
+        return error.refused[0][1]
+    return f"it can only be discarded: {error}"
 
 
 def discard(

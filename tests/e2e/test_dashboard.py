@@ -250,7 +250,7 @@ def test_an_update_comes_by_itself(shown: Shown) -> None:
 def test_the_api_never_fails(shown: Shown) -> None:
     """Whatever is sent by somebody who may act."""
     schema = schemathesis.openapi.from_url(f"{shown.url}/api/v1/openapi.json")
-    operations = [found.ok() for found in schema.get_all_operations()]
+    operations: list[Any] = [found.ok() for found in schema.get_all_operations()]  # type: ignore[union-attr]
     assert len(operations) >= 10
     for operation in operations:
 
