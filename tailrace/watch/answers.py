@@ -38,6 +38,7 @@ class Answers:
     redis: Seen[Mapping[str, Any]] | Away | None
     workers: Seen[list[WorkersAnswer]] | Away | None
     sinks_away: Mapping[str, str | None]
+    sinks_seen_at_s: Mapping[str, float | None]
     skews: Mapping[str, Skew | None]
 
 

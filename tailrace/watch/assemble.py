@@ -37,4 +37,4 @@ def _servers(answers: Answers) -> Iterator[view.Server]:
         seen_at_s = found.answered_at_s if isinstance(found, Seen) else None
         yield view.Server(name, why_away(found), seen_at_s)
     for name, away in answers.sinks_away.items():
-        yield view.Server(f"sink {name}", away, None)
+        yield view.Server(f"sink {name}", away, answers.sinks_seen_at_s[name])

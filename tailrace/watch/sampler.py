@@ -131,6 +131,9 @@ class PipelineSampler:
             redis=_known(self._redis),
             workers=_known(self._workers),
             sinks_away={name: probe.away for name, probe in self._sinks.items()},
+            sinks_seen_at_s={
+                name: probe.seen and probe.seen.answered_at_s for name, probe in self._sinks.items()
+            },
             skews={name: clock.skew for name, clock in self._clocks.items()},
         )
 

@@ -1,9 +1,14 @@
 """Every state that a sink can be in, caused for real: what is judged, and what is said to do."""
 
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from email.utils import formatdate, parsedate_to_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
+import msgspec
 import pytest
 
 from tailrace.harness import topics
@@ -19,9 +24,7 @@ ONE_BY_ONE = {"TAILRACE__SINKS__MIRROR__BATCH__MAX_EVENTS": "1"}
 
 @pytest.fixture
 def live(cdc: Callable[..., Cdc]) -> Cdc:
-    made = cdc(DDL, ["public.t"], watch_effects=False, proxied=["sink"])
-    with_ports(made)
-    return made
+    return cdc(DDL, ["public.t"], watch_effects=False, proxied=["sink"])
 
 
 @contextmanager
@@ -44,6 +47,7 @@ def writing(pipe: Cdc, every_s: float) -> Iterator[None]:
 
 def test_a_sink_from_its_snapshot_on(live: Cdc) -> None:
     """One after the other on one pipeline, since each takes seconds to be sure of."""
+    port = with_ports(live)
     live.faults.delay("sink", 100)
     live.register()
     with watched(live) as watch:
@@ -53,6 +57,7 @@ def test_a_sink_from_its_snapshot_on(live: Cdc) -> None:
         watch.until("IDLE")
         watch.steady("IDLE")
         _late(live, watch)
+        _wrong_clock(live, port)
         _rewound(live, watch)
         _parked(live, watch)
 
@@ -80,6 +85,7 @@ def _late(live: Cdc, watch: Watched) -> None:
 
 
 def _rewound(live: Cdc, watch: Watched) -> None:
+    watch.until("IDLE")
     live.sink.sql("UPDATE tailrace.offsets SET next_offset = next_offset - 40")
     assert "40 records short" in watch.until("REWOUND", "sink").reason
     live.sql("UPDATE t SET note = 'on' WHERE id = 1")  # the worker sees it, and reads again
@@ -93,3 +99,51 @@ def _parked(live: Cdc, watch: Watched) -> None:
     assert "1 " in verdict.reason
     assert verdict.todo == "`tailrace parked list`"
     watch.steady("DEGRADED")
+
+
+AHEAD_S = -2.0
+
+
+@contextmanager
+def with_a_wrong_clock(port: int) -> Iterator[int]:
+    """Says what the daemon at `port` says, as if that machine's clock were `AHEAD_S` ahead."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{self.path}") as answer:
+                statuses: list[dict[str, Any]] = msgspec.json.decode(answer.read())
+                date_s = parsedate_to_datetime(answer.headers["Date"]).timestamp()
+            for status in statuses:
+                status["ticked_at_s"] += AHEAD_S
+                if status["waterfall"]:
+                    status["waterfall"]["stages_s"][2] += AHEAD_S  # until polled, on its clock
+            self.send_response_only(200)
+            self.send_header("Date", formatdate(date_s + AHEAD_S, usegmt=True))
+            self.end_headers()
+            self.wfile.write(msgspec.json.encode(statuses))
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+def _wrong_clock(live: Cdc, port: int) -> None:
+    with (
+        with_a_wrong_clock(port) as wrong,
+        watched(live, {"dashboard.workers": f"http://127.0.0.1:{wrong}"}) as watch,
+        writing(live, every_s=0.05),
+    ):
+        watch.until_true(lambda: bool(watch.now.skews), "a wrong clock is shown", "sink", 40)
+        (skew,) = watch.now.skews
+        assert skew.clock == f"workers at 127.0.0.1:{wrong}"
+        assert abs(skew.ahead_s - AHEAD_S) <= skew.within_s + 0.1
+        watch.until("OK", "sink")
+        watch.steady("OK", of="sink", looks=4)
+        way = watch.now.sinks[0].waterfall
+        assert way is not None
+        wait_s = next(stage.seconds for stage in way.stages if stage.name == "wait")
+        assert wait_s <= 1.0
