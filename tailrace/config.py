@@ -179,6 +179,10 @@ class Log(Section, frozen=True):
         Literal["debug", "info", "warning", "error"],
         Meta(title="debug, info, warning or error", description="The least that is written"),
     ] = "info"
+    traces: Annotated[
+        HttpUrl | None,
+        Meta(description="OpenTelemetry collector for a span a batch; needs `tailrace[otel]`"),
+    ] = None
 
 
 class Pipeline(Section, frozen=True):

@@ -132,7 +132,8 @@ class PipelineSampler:
             workers=_known(self._workers),
             sinks_away={name: probe.away for name, probe in self._sinks.items()},
             sinks_seen_at_s={
-                name: probe.seen and probe.seen.answered_at_s for name, probe in self._sinks.items()
+                name: probe.seen.answered_at_s if probe.seen else None
+                for name, probe in self._sinks.items()
             },
             skews={name: clock.skew for name, clock in self._clocks.items()},
         )
