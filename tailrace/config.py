@@ -167,6 +167,21 @@ class Dashboard(Section, frozen=True):
     allowed_lag_s: Annotated[
         float, Meta(ge=0, title="seconds", description="From when a lag is worth a word")
     ] = 10.0
+    budget_warn_s: Annotated[
+        float,
+        Meta(ge=0, title="seconds", description="Warn when the slot's log lasts no longer"),
+    ] = 4 * 3600.0
+    budget_warn_share: Annotated[
+        float,
+        Meta(ge=0, le=1, title="a share from 0 to 1", description="Or when less of it is left"),
+    ] = 0.25
+    budget_critical_s: Annotated[
+        float, Meta(ge=0, title="seconds", description="The same, when it is critical")
+    ] = 3600.0
+    budget_critical_share: Annotated[
+        float,
+        Meta(ge=0, le=1, title="a share from 0 to 1", description="The same, when it is critical"),
+    ] = 0.1
 
 
 class Log(Section, frozen=True):

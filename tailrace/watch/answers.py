@@ -13,6 +13,7 @@ from consumer.event import TopicPartition
 from tailrace.asking import Away
 from tailrace.lag import Kafka, Source
 from tailrace.watch import partition_state, source_state, states
+from tailrace.watch.budget import Limits
 from tailrace.watch.probes import ConnectAnswer, Seen, WorkersAnswer
 from tailrace.watch.skew import worth_showing
 from tailrace.watch.states import Verdict
@@ -32,6 +33,7 @@ class Answers:
     interval_s: float
     heartbeat_interval_ms: int
     allowed_lag_s: float
+    budget_limits: Limits
     source: Seen[Source] | Away | None
     kafka: Seen[tuple[Mapping[str, Offsets | None], Kafka]] | Away | None
     connect: Seen[ConnectAnswer] | Away | None

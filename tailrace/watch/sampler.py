@@ -18,6 +18,7 @@ from tailrace.config import Pipeline
 from tailrace.lag import Kafka, Source
 from tailrace.watch import assemble, probes, view
 from tailrace.watch.answers import Answers, Memory, Offsets
+from tailrace.watch.budget import Limits
 from tailrace.watch.skew import Clock, clock_of
 from tailrace.watch.states import STALE_INTERVALS
 from tailrace.wiring import group_of, topic_of
@@ -117,6 +118,7 @@ class PipelineSampler:
         return probe.away is None and age_s <= STALE_INTERVALS * self.interval_s
 
     def _answers(self) -> Answers:
+        shown = self.pipeline.dashboard
         return Answers(
             name=self.pipeline.name,
             slot=self.spec.slot,
@@ -124,7 +126,13 @@ class PipelineSampler:
             topics=self.topics,
             interval_s=self.interval_s,
             heartbeat_interval_ms=self.spec.heartbeat_interval_ms,
-            allowed_lag_s=self.pipeline.dashboard.allowed_lag_s,
+            allowed_lag_s=shown.allowed_lag_s,
+            budget_limits=Limits(
+                shown.budget_warn_s,
+                shown.budget_warn_share,
+                shown.budget_critical_s,
+                shown.budget_critical_share,
+            ),
             source=_known(self._source),
             kafka=_known(self._kafka),
             connect=_known(self._connect),
