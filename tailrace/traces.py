@@ -17,11 +17,13 @@ from opentelemetry.util.types import AttributeValue
 from consumer.facts import Applied, Fact
 
 PATH = "v1/traces"
+SEND_WITHIN_S = 3.0  # a collector that is away must not hold up a stop
 
 
 def exporter(url: str | None) -> SpanExporter:
     """To the collector at this address; None: as the variables of OpenTelemetry say."""
-    return OTLPSpanExporter(f"{url.rstrip('/')}/{PATH}" if url else None)
+    address = f"{url.rstrip('/')}/{PATH}" if url else None
+    return OTLPSpanExporter(address, timeout=SEND_WITHIN_S)
 
 
 class Traces:
