@@ -174,6 +174,21 @@ class Dashboard(Section, frozen=True):
     viewer_token: Annotated[
         Token | None, Meta(description="Who knows it may look; needed where host is not loopback")
     ] = None
+    budget_warn_s: Annotated[
+        float,
+        Meta(ge=0, title="seconds", description="Warn when the slot's log lasts no longer"),
+    ] = 4 * 3600.0
+    budget_warn_share: Annotated[
+        float,
+        Meta(ge=0, le=1, title="a share from 0 to 1", description="Or when less of it is left"),
+    ] = 0.25
+    budget_critical_s: Annotated[
+        float, Meta(ge=0, title="seconds", description="The same, when it is critical")
+    ] = 3600.0
+    budget_critical_share: Annotated[
+        float,
+        Meta(ge=0, le=1, title="a share from 0 to 1", description="The same, when it is critical"),
+    ] = 0.1
 
 
 class Log(Section, frozen=True):
@@ -186,6 +201,10 @@ class Log(Section, frozen=True):
         Literal["debug", "info", "warning", "error"],
         Meta(title="debug, info, warning or error", description="The least that is written"),
     ] = "info"
+    traces: Annotated[
+        HttpUrl | None,
+        Meta(description="OpenTelemetry collector for a span a batch; needs `tailrace[otel]`"),
+    ] = None
 
 
 class Pipeline(Section, frozen=True):

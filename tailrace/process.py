@@ -19,9 +19,10 @@ import msgspec
 from consumer.errors import Diverged, Fenced, LogLost, Refused, Stopped, Unreachable
 from consumer.facts import Applied, Fact, Polled
 from consumer.metrics import Status, Tally
+from consumer.ports import Observer
 from consumer.settled import Settled
 from tailrace.config import Pipeline
-from tailrace.exits import FAILED, INTERRUPTED, TRY_AGAIN, Problem
+from tailrace.exits import FAILED, INTERRUPTED, TRY_AGAIN, USAGE, Problem
 from tailrace.journal import Journal
 from tailrace.wiring import Reached, wire
 
@@ -47,6 +48,7 @@ class Worker:
         self._stop = threading.Event()
         self._tally = Tally(name, number, os.getpid())
         self._journal = Journal(name, number)
+        self._listeners: list[Observer] = [self._tally, self._journal]
         self._reached: Reached = lambda step: None
 
     def status(self) -> Status:
@@ -58,7 +60,7 @@ class Worker:
 
     def run(self, *, instance: str | None, reached: Reached) -> None:
         """Until a signal. Raises Problem for what a person can mend."""
-        with _signals(self._stop), _as_problem(self._journal):
+        with _signals(self._stop), _as_problem(self._journal), self._traced():
             if STATUS_FD in os.environ:
                 self._report_to(int(os.environ[STATUS_FD]))
             self._reached = reached
@@ -78,12 +80,31 @@ class Worker:
             self._journal.drained(self.status())
 
     def _observe(self, fact: Fact) -> None:
-        self._tally(fact)
-        self._journal(fact)
+        for listener in self._listeners:
+            listener(fact)
         if isinstance(fact, Polled) and fact.records:
             self._reached("polled")
         elif isinstance(fact, Applied):
             self._reached("acknowledged")
+
+    @contextmanager
+    def _traced(self) -> Iterator[None]:
+        """Raises Problem (TR-RUN-007) if spans are asked for that nobody here can make."""
+        url = self._pipeline.log.traces
+        if not url and "OTEL_EXPORTER_OTLP_ENDPOINT" not in os.environ:
+            yield
+            return
+        try:
+            from tailrace.traces import Traces, exporter
+        except ImportError as error:
+            sentence = f"Spans are asked for, but {error.name} is missing: `tailrace[otel]` has it."
+            raise Problem("TR-RUN-007", sentence, exit_code=USAGE) from error
+        traces = Traces(self._pipeline.name, self._name, self._number, exporter(url))
+        self._listeners.append(traces)
+        try:
+            yield
+        finally:
+            traces.close()
 
     def _report_to(self, pipe: int) -> None:
         def report() -> None:

@@ -22,9 +22,12 @@ from consumer.metrics import Status
 from consumer.settled import Ring, Settled
 from tailrace.config import Pipeline
 from tailrace.exits import FAILED, OK
+from tailrace.health import not_live, not_ready
+from tailrace.notify import Systemd
 from tailrace.process import STATUS_FD, Report
 
 TICK_S = 0.1
+BEAT_S = 1.0  # how often systemd hears that all is well
 STEADY_AFTER_S = 30.0  # a worker that lived this long begins again with the shortest delay
 LONGEST_DELAY_S = 30.0
 DRAIN_WITHIN_S = 25.0  # less than the 30 s that Kubernetes grants
@@ -62,6 +65,8 @@ class Daemon:
             for number in range(sink.workers)
         ]
         self._log = structlog.get_logger()
+        self._systemd = Systemd(os.environ)
+        self._beats_at_s = 0.0
         self._stops = 0  # no Event: its lock is not for signal handlers
         self.ticked_at_s = time.time()
 
@@ -89,12 +94,23 @@ class Daemon:
 
     def run(self) -> int:
         """Until `stop`; then drains. Returns the exit code."""
+        self._systemd.tell("READY=1")
         while not self._stops:
             time.sleep(TICK_S)
             self.ticked_at_s = time.time()
             for child in self._children:
                 self._tend(child)
+            self._beat()
+        self._systemd.tell("STOPPING=1", "STATUS=draining")
         return self._drain()
+
+    def _beat(self) -> None:
+        if not self._systemd.is_there or self.ticked_at_s < self._beats_at_s:
+            return
+        self._beats_at_s = self.ticked_at_s + BEAT_S
+        statuses = self.statuses()
+        status = not_ready(statuses, self.ticked_at_s) or "every worker runs"
+        self._systemd.beat(status, is_live=not_live(statuses, self.ticked_at_s) is None)
 
     def _tend(self, child: Child) -> None:
         now_s = time.monotonic()

@@ -1,6 +1,6 @@
 """A pipeline as the sampler sees it, look by look, with what must hold at each of them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -31,7 +31,8 @@ def with_limit(pipe: Cdc) -> int:
 class Watched:
     """`now` is the newest look; `seen` the verdicts of all, in words."""
 
-    def __init__(self, pipe: Cdc, **changes: Any) -> None:
+    def __init__(self, pipe: Cdc, changes: Mapping[str, object]) -> None:
+        """`changes`: of the pipeline's file, by dotted key."""
         pipeline = load(pipe.file, changes, env={})
         self.sampler = Sampler([One(pipeline, pipe.spec)], INTERVAL_S)
         self.seen: list[str] = []
@@ -73,7 +74,7 @@ class Watched:
         shown = "\n".join(self.seen[-12:])
         raise AssertionError(f"not in {looks} looks: {what}\n{shown}")
 
-    def steady(self, *states: str, of: Of = "pipeline", looks: int = 15) -> None:
+    def steady(self, *states: str, of: Of = "pipeline", looks: int = 6) -> None:
         """It stays among these states: it does not flicker."""
         for _ in range(looks):
             self.look()
@@ -81,9 +82,9 @@ class Watched:
 
 
 @contextmanager
-def watched(pipe: Cdc, **changes: Any) -> Iterator[Watched]:
+def watched(pipe: Cdc, changes: Mapping[str, object] | None = None) -> Iterator[Watched]:
     """Looks until the block ends."""
-    opened = Watched(pipe, **changes)
+    opened = Watched(pipe, changes or {})
     try:
         yield opened
     finally:

@@ -13,6 +13,7 @@ from consumer.event import TopicPartition
 from tailrace.asking import Away
 from tailrace.lag import Kafka, Source
 from tailrace.watch import partition_state, source_state, states
+from tailrace.watch.budget import Limits
 from tailrace.watch.probes import Connector, Seen, WorkersAnswer
 from tailrace.watch.skew import worth_showing
 from tailrace.watch.states import Verdict
@@ -43,12 +44,14 @@ class Answers:
     interval_s: float
     heartbeat_interval_ms: int
     allowed_lag_s: float
+    budget_limits: Limits
     source: Seen[Source] | Away | None
     kafka: Seen[KafkaAnswer] | Away | None
     connect: Seen[Connector | None] | Away | None
     redis: Seen[Mapping[str, Any]] | Away | None
     workers: Seen[list[WorkersAnswer]] | Away | None
     sinks_away: Mapping[str, str | None]
+    sinks_seen_at_s: Mapping[str, float | None]
     skews: Mapping[str, Skew | None]
 
 

@@ -20,7 +20,9 @@ def pipeline(answers: Answers, memory: Memory, now_s: float) -> view.Pipeline:
         degraded = f"{answers.redis.sentence} The sinks' own guards carry on"
         verdicts.append(Verdict(State.DEGRADED, degraded, "start it, or correct redis.url"))
     if source.budget.warning:
-        verdicts.append(Verdict(State.DEGRADED, source.budget.warning, "see the source's page"))
+        verdicts.append(
+            Verdict(State.DEGRADED, source.budget.warning, "`tailrace connector status`")
+        )
     return view.Pipeline(
         name=answers.name,
         verdict=memory.since("pipeline", states.worst(verdicts), now_s),
@@ -37,4 +39,4 @@ def _servers(answers: Answers) -> Iterator[view.Server]:
         seen_at_s = found.answered_at_s if isinstance(found, Seen) else None
         yield view.Server(name, why_away(found), seen_at_s)
     for name, away in answers.sinks_away.items():
-        yield view.Server(f"sink {name}", away, None)
+        yield view.Server(f"sink {name}", away, answers.sinks_seen_at_s[name])

@@ -6,35 +6,49 @@ new snapshot helps. Pausing a sink does not help: it is the connector that moves
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from connectors.catalogue import Slot
 from tailrace.watch.source_state import Sample
 from tailrace.watch.view import Budget
 
-WARN_LEFT_S = 4 * 3600.0
-WARN_LEFT_SHARE = 0.25
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """From when little is left: less time than `…_s`, or less than that share of what may be."""
+
+    warn_s: float = 4 * 3600.0
+    warn_share: float = 0.25
+    critical_s: float = 3600.0
+    critical_share: float = 0.1
 
 
-def budget(slot: Slot | None, window: Sequence[Sample]) -> Budget:
+def budget(slot: Slot | None, window: Sequence[Sample], limits: Limits) -> Budget:
     """`written_per_s` is the log's growth in the window, whether or not the slot follows."""
     rate = _growth_per_s(window)
     if slot is None:
         return Budget(None, None, rate, None, None)
     kept, left = slot.retained_bytes, slot.safe_wal_bytes
     left_s = left / rate if left is not None and rate else None
-    return Budget(kept, left, rate, left_s, _warning(kept, left, left_s))
+    if kept is None or left is None:
+        return Budget(kept, left, rate, left_s, None)
+    share = left / (left + kept) if left + kept else 0.0
+    is_critical = _is_short(left_s, share, limits.critical_s, limits.critical_share)
+    is_short = is_critical or _is_short(left_s, share, limits.warn_s, limits.warn_share)
+    warning = _warning(kept, left, left_s, is_critical) if is_short else None
+    return Budget(kept, left, rate, left_s, warning, is_critical)
 
 
-def _warning(kept: int | None, left: int | None, left_s: float | None) -> str | None:
-    if left is None or kept is None:
-        return None
-    is_short = left < WARN_LEFT_SHARE * (left + kept)
-    if not is_short and (left_s is None or left_s > WARN_LEFT_S):
-        return None
+def _is_short(left_s: float | None, share: float, least_s: float, least_share: float) -> bool:
+    return share < least_share or (left_s is not None and left_s < least_s)
+
+
+def _warning(kept: int, left: int, left_s: float | None, is_critical: bool) -> str:
     how_long = f"{left_s / 3600:.1f} h at this pace" if left_s is not None else "idle for now"
     return (
-        f"the slot keeps {kept >> 20:,} MiB of log, {left >> 20:,} MiB before Postgres drops it"
-        f" ({how_long}): get the connector to run, or raise max_slot_wal_keep_size"
+        f"{'critical: ' if is_critical else ''}the slot keeps {kept >> 20:,} MiB of log,"
+        f" {left >> 20:,} MiB before Postgres drops it ({how_long}): the connector must run, or"
+        " raise max_slot_wal_keep_size; pausing a sink does not help"
     )
 
 

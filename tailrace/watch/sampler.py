@@ -14,6 +14,7 @@ from tailrace.asking import Away
 from tailrace.exits import USAGE, Problem
 from tailrace.watch import assemble, view
 from tailrace.watch.answers import Answers, Memory
+from tailrace.watch.budget import Limits
 from tailrace.watch.probes import Probe, Seen
 from tailrace.watch.servers import Servers, Watched, known
 from tailrace.watch.skew import Clock, clock_of
@@ -69,7 +70,8 @@ class Sampler:
         self._servers.pace((self.interval_s + wanted_s) / 2)
 
     def _answers(self, one: Watched) -> Answers:
-        pipeline, servers = one.pipeline, self._servers
+        pipeline, servers, shown = one.pipeline, self._servers, one.pipeline.dashboard
+        sinks = {name: servers.sinks[sink.dsn] for name, sink in pipeline.sinks.items()}
         source = servers.sources[pipeline.source.dsn]
         connect = servers.connects[one.spec.connect_url]
         return Answers(
@@ -79,13 +81,23 @@ class Sampler:
             topics=one.topics,
             interval_s=self.interval_s,
             heartbeat_interval_ms=one.spec.heartbeat_interval_ms,
-            allowed_lag_s=pipeline.dashboard.allowed_lag_s,
+            allowed_lag_s=shown.allowed_lag_s,
+            budget_limits=Limits(
+                shown.budget_warn_s,
+                shown.budget_warn_share,
+                shown.budget_critical_s,
+                shown.budget_critical_share,
+            ),
             source=_part(known(source), pipeline.name),
             kafka=_part(known(servers.brokers[pipeline.kafka]), pipeline.name),
             connect=_connector(known(connect), one.spec.name),
             redis=known(servers.keys[pipeline.redis.url]),
             workers=known(servers.workers[one.worker_urls]),
-            sinks_away={name: servers.sinks[s.dsn].away for name, s in pipeline.sinks.items()},
+            sinks_away={name: probe.away for name, probe in sinks.items()},
+            sinks_seen_at_s={
+                name: probe.seen.answered_at_s if probe.seen else None
+                for name, probe in sinks.items()
+            },
             skews=self._skews(pipeline.name, one),
         )
 

@@ -32,7 +32,7 @@ def look(answers: Answers, memory: Memory, now_s: float) -> view.Source:
         heartbeat_in_kafka_age_s=None
         if beat_us is None
         else max(0.0, now_s + ahead_s - beat_us / 1e6),
-        budget=budget(slot, memory.source),
+        budget=budget(slot, memory.source, answers.budget_limits),
         tables=tuple(answers.tables),
     )
 

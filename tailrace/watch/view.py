@@ -90,6 +90,7 @@ class Budget(msgspec.Struct, frozen=True):
     """
     The log that the slot keeps, in bytes. `left_bytes` until Postgres would drop it
     (max_slot_wal_keep_size), None without a limit; `left_s` at the present rate, None if none.
+    `warning` says that little is left, and what helps; `is_critical`: very little.
     """
 
     retained_bytes: int | None
@@ -97,6 +98,7 @@ class Budget(msgspec.Struct, frozen=True):
     written_per_s: float | None
     left_s: float | None
     warning: str | None
+    is_critical: bool = False
 
 
 class Source(msgspec.Struct, frozen=True):

@@ -1,5 +1,6 @@
-"""A server that is gone, or silent, is seen within three intervals; nothing is well meanwhile."""
+"""A server that is gone or silent is seen within three intervals; nothing is well meanwhile."""
 
+import gc
 from collections.abc import Callable, Iterator
 
 import psutil
@@ -10,16 +11,19 @@ from tailrace.harness.cdc import Cdc
 from tailrace.watch.states import STALE_INTERVALS, State
 from tests.watched import Watched, watched, with_limit
 
+# A client of Kafka that finds no broker leaves sockets to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
 DDL = "CREATE TABLE t (id int PRIMARY KEY, note text); INSERT INTO t VALUES (1, 'first')"
 WRONG = [state.value for state in State if state.is_wrong]
 LOOKS = STALE_INTERVALS + 2  # one for the answer that was under way, one to look at it
 
 SEEN_AS = {
-    "redis": "DEGRADED",
-    "connect": "STOPPED",  # nobody reads the slot, whatever Connect would say
-    "kafka": "UNKNOWN",
-    "postgres-target": "UNKNOWN",
-    "postgres-source": "UNKNOWN",
+    "redis": {"DEGRADED"},
+    "connect": {"STOPPED", "UNKNOWN"},  # nobody reads the slot, whatever Connect would say
+    "kafka": {"UNKNOWN", "BLOCKED"},
+    "postgres-target": {"UNKNOWN", "BLOCKED"},
+    "postgres-source": {"UNKNOWN"},
 }
 
 
@@ -37,15 +41,15 @@ def watch(live: Cdc) -> Iterator[Watched]:
     with watched(live) as opened:
         opened.until("IDLE")
         yield opened
+    gc.collect()
 
 
 def test_lost_and_silent(stack: AnyStack, live: Cdc, watch: Watched) -> None:
-    for name, state in SEEN_AS.items():
+    for name, states in SEEN_AS.items():
         server = stack.part(name)
         server.kill()
         try:
-            watch.until_wrong(looks=LOOKS)
-            watch.until(state, looks=LOOKS)
+            assert watch.until_wrong(looks=LOOKS).state in states, watch.seen[-LOOKS:]
             watch.steady(*WRONG, looks=5)
         finally:
             server.start()

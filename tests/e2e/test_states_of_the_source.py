@@ -25,7 +25,8 @@ def live(cdc: Callable[..., Cdc]) -> Cdc:
 @pytest.fixture
 def watch(live: Cdc) -> Iterator[Watched]:
     with watched(live) as opened:
-        assert opened.until("FAILED", "source").todo == "`tailrace connector apply`"
+        found = opened.until("FAILED", "source", because="Connect has no such connector")
+        assert found.todo == "`tailrace connector apply`"
         live.register()
         live.start_daemon()
         opened.until("IDLE")

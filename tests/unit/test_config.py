@@ -150,7 +150,10 @@ class TestMistakes:
         [
             ("snks: {}\n", "line 10: unknown key snks; did you mean sinks? [TR-CFG-003]"),
             ("log: {lvl: info}\n", "unknown key log.lvl; did you mean level? [TR-CFG-003]"),
-            ("log: {zzz: 1}\n", "unknown key log.zzz; known are format, level. [TR-CFG-003]"),
+            (
+                "log: {zzz: 1}\n",
+                "unknown key log.zzz; known are format, level, traces. [TR-CFG-003]",
+            ),
             ("kafka: {1: 2}\n", "unknown key kafka.1; known are bootstrap, tls, tls_ca, "),
             ("    wrkers: 1\n", "unknown key sinks.warehouse.wrkers; did you mean workers?"),
             ("log: {level: loud}\n", "log.level must be debug, info, warning or error, but"),

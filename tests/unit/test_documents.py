@@ -5,6 +5,7 @@ from pathlib import Path
 from consumer.metrics import ENDS, Status
 from tailrace.doctor.examination import groups
 from tailrace.health import Exposition
+from tailrace.watch.metric_list import METRICS, OF_THE_DAEMON, OF_THE_PIPELINE
 from tests.unit.test_doctor import PIPELINE
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -18,12 +19,20 @@ def rows(page: str) -> list[list[str]]:
     ]
 
 
-def test_every_metric_is_explained_with_its_kind() -> None:
+def test_every_metric_of_the_daemon_is_listed_with_its_kind() -> None:
     exposed = {
-        (f"`{family.name}{'_total' if family.type == 'counter' else ''}`", family.type)
+        (f"{family.name}{'_total' if family.type == 'counter' else ''}", family.type)
         for family in Exposition(lambda: [Status("mirror")]).collect()
     }
-    assert {(row[0], row[1]) for row in rows("metrics.md") if row[0][:9] == "`tailrace"} == exposed
+    assert {(metric.name, metric.kind) for metric in OF_THE_DAEMON} == exposed
+
+
+def test_every_metric_is_explained_as_it_is_listed() -> None:
+    listed = [(f"`{m.name}`", m.kind, m.unit, m.meaning) for m in METRICS]
+    told = [tuple(row[:4]) for row in rows("metrics.md") if row[0][:9] == "`tailrace"]
+    assert told == listed
+    of_pipeline = [row[4] for row in rows("metrics.md") if len(row) == 5][2:]
+    assert of_pipeline == [", ".join(f"`{x}`" for x in m.labels) for m in OF_THE_PIPELINE]
 
 
 def test_every_way_to_end_is_explained() -> None:

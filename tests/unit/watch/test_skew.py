@@ -5,8 +5,11 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace.watch.skew import Clock, worth_showing
+from consumer.metrics import STAGES, Status, Waterfall
+from tailrace.watch.skew import Clock, on_our_clock, worth_showing
+from tailrace.watch.waterfalls import corrected
 
+STAGES_S = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 ways = st.lists(st.tuples(st.floats(0.0, 0.2), st.floats(0.0, 0.2)), min_size=1, max_size=80)
 
 
@@ -54,3 +57,20 @@ def test_a_clock_that_was_set() -> None:
 def test_nothing_is_known_before_the_first_answer() -> None:
     assert Clock("source").skew is None
     assert not worth_showing(None)
+
+
+@given(st.floats(-10, 10))
+def test_a_worker_with_a_wrong_clock_is_heard_in_our_times(ahead_s: float) -> None:
+    said = Waterfall((*STAGES_S[:2], STAGES_S[2] + ahead_s, *STAGES_S[3:]), 7)
+    status = Status("mirror", started_at_s=50 + ahead_s, ticked_at_s=90 + ahead_s, waterfall=said)
+    heard = on_our_clock(status, ahead_s)
+    assert abs(heard.ticked_at_s - 90) < 1e-9
+    assert abs(heard.started_at_s - 50) < 1e-9
+    assert heard.waterfall is not None
+    stages = corrected(heard.waterfall, {}).stages
+    assert [stage.name for stage in stages] == list(STAGES)
+    assert all(abs(s.seconds - true) < 1e-9 for s, true in zip(stages, STAGES_S, strict=True))
+
+
+def test_who_has_not_ticked_yet_has_not_on_our_clock_either() -> None:
+    assert on_our_clock(Status("mirror"), 2.0).ticked_at_s == 0.0

@@ -171,6 +171,14 @@ def test_the_source(change: dict[str, object], state: State) -> None:
     assert source_state.judge([sample], NOW_S + 3.1, interval_s=1).state is State.UNKNOWN
 
 
+@pytest.mark.parametrize("other", [{"tasks": ("FAILED",)}, {"connector": "STOPPED", "tasks": ()}])
+def test_a_slot_that_is_gone_is_the_cause_of_the_rest(other: dict[str, object]) -> None:
+    sample = replace(SOURCE, has_slot=False, **other)  # type: ignore[arg-type]
+    verdict = source_state.judge([sample], NOW_S, interval_s=1)
+    assert "no replication slot" in verdict.reason
+    assert "resume" not in verdict.todo
+
+
 def test_since_when() -> None:
     first = continued(Verdict(State.OK, "a"), None, 5.0)
     same = continued(Verdict(State.OK, "b"), first, 9.0)
