@@ -13,7 +13,7 @@ import pytest
 
 from tailrace.harness import topics
 from tailrace.harness.cdc import Cdc
-from tests.watched import Watched, watched
+from tests.watched import Watched, watched, with_limit
 
 DDL = """
 CREATE TABLE t (id int PRIMARY KEY, note text);

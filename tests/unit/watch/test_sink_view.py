@@ -9,7 +9,7 @@ from consumer.event import TopicPartition
 from consumer.metrics import Place, Status
 from tailrace.lag import Kafka, Log, Source
 from tailrace.watch import sink_view, view
-from tailrace.watch.answers import Answers, Memory
+from tailrace.watch.answers import Answers, KafkaAnswer, Memory
 from tailrace.watch.budget import Limits
 from tailrace.watch.probes import Seen, WorkersAnswer
 from tailrace.watch.states import State
@@ -26,7 +26,9 @@ def seen(answer: Any) -> Seen[Any]:
     return Seen(answer, NOW_S - 0.1, NOW_S)
 
 
-def answers(worker: Status = WORKER, beat_age_s: float | None = 1.0) -> Answers:
+def answers(
+    worker: Status = WORKER, beat_age_s: float | None = 1.0, parked: int | None = 0
+) -> Answers:
     beat_at_us = None if beat_age_s is None else int((NOW_S - beat_age_s) * 1e6)
     return Answers(
         name="shop",
@@ -38,7 +40,13 @@ def answers(worker: Status = WORKER, beat_age_s: float | None = 1.0) -> Answers:
         allowed_lag_s=10.0,
         budget_limits=Limits(),
         source=seen(Source(None, 1, 1, ahead_s=0.0)),
-        kafka=seen(({"mirror": {P0: 5}}, Kafka({"mirror": {P0: Log(0, 5)}}, beat_at_us))),
+        kafka=seen(
+            KafkaAnswer(
+                {"mirror": {P0: 5}},
+                Kafka({"mirror": {P0: Log(0, 5)}}, beat_at_us),
+                {"mirror": parked},
+            )
+        ),
         connect=None,
         redis=None,
         workers=seen([WorkersAnswer(WHERE, (worker,))]),
@@ -64,7 +72,7 @@ def test_without_heartbeats_nobody_knows_what_is_not_in_kafka() -> None:
 
 
 def test_parked_records_are_not_well() -> None:
-    verdict = look(answers(changed(WORKER, ended={**WORKER.ended, "parked": 3}))).verdict
+    verdict = look(answers(parked=3)).verdict
     assert verdict.state is State.DEGRADED
     assert "3 record(s) are parked" in verdict.reason
     assert verdict.todo == "`tailrace parked list`"
