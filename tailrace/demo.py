@@ -28,7 +28,7 @@ from connectors.lifecycle import At
 from connectors.rest import Connect
 from consumer.metrics import Status
 from devstack import Endpoints, Stack
-from devstack.process import free_ports
+from devstack.process import free_ports, port_is_free
 from examples.shop import database
 from examples.shop.load import Load, Report
 from tailrace import schema
@@ -44,6 +44,7 @@ WORKERS = 2
 RATE_PER_S = 200.0
 DRAIN_WITHIN_S = 120.0
 SAMPLE_EVERY_S = 0.5
+DASHBOARD_PORT = 9480
 KILL_AT, RESTART_AT = 0.3, 0.6  # of the time under load
 
 
@@ -88,8 +89,9 @@ class Demo:
         self._seconds = seconds
         self._say = say
         self._stack = Stack(folder / "stack")
-        self._daemon: subprocess.Popen[bytes] | None = None
+        self._running: list[subprocess.Popen[bytes]] = []
         self._log = folder / "run.log"
+        self._log.unlink(missing_ok=True)
         self.story = Story()
 
     def prepare(self) -> None:
@@ -111,13 +113,15 @@ class Demo:
             self._say("connector", "registering")
             register.apply(self._spec, at, register.make_plan(self._spec, at))
         self._say("workers", f"starting {WORKERS}")
-        self._start_daemon()
+        self._start("run")
+        self._start("dashboard", "--history", str(self._folder / "history.sqlite"))
         self._say("snapshot", "waiting until the target equals the source")
         self._until_equal(DRAIN_WITHIN_S)
 
     def run(self) -> Iterator[Sample]:
         """A sample every half second while the load runs, then until all of it has arrived."""
         began_s = time.monotonic()
+        self.story.tell(0.0, f"dashboard: {self.dashboard}")
         acts = [(KILL_AT, self._kill_a_worker), (RESTART_AT, self._restart_connector)]
         with Load(self.pipeline.source.dsn, rate=RATE_PER_S) as load:
             while (elapsed_s := time.monotonic() - began_s) < self._seconds:
@@ -136,10 +140,11 @@ class Demo:
         yield self._sample(time.monotonic() - began_s, report)
 
     def close(self, say: Listener | None = None) -> None:
-        """Ends the daemon and the stack; the data stays until the next run."""
-        if self._daemon is not None and self._daemon.poll() is None:
-            self._daemon.send_signal(signal.SIGTERM)
-            self._daemon.wait()
+        """Ends daemon, dashboard and stack; the data stays until the next run."""
+        for process in self._running[::-1]:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                process.wait()
         self._stack.down(say or self._say)
 
     def _sample(self, elapsed_s: float, report: Report) -> Sample:
@@ -175,8 +180,8 @@ class Demo:
     def _until_equal(self, within_s: float) -> None:
         until_s = time.monotonic() + within_s
         while self._differing():
-            if self._daemon is not None and self._daemon.poll() is not None:
-                raise Problem("TR-DEM-001", f"The daemon ended:\n{self._tail()}")
+            if any(process.poll() is not None for process in self._running):
+                raise Problem("TR-DEM-001", f"Daemon or dashboard ended:\n{self._tail()}")
             if time.monotonic() > until_s:
                 raise Problem("TR-DEM-002", f"The snapshot did not arrive:\n{self._tail()}")
             threading.Event().wait(0.2)
@@ -184,18 +189,22 @@ class Demo:
     def _tail(self) -> str:
         return "\n".join(self._log.read_text().splitlines()[-15:])
 
-    def _start_daemon(self) -> None:
-        with self._log.open("wb") as log:
-            self._daemon = subprocess.Popen(
-                [sys.executable, "-m", "tailrace", "run", "-c", str(self._file)],
+    def _start(self, *words: str) -> None:
+        with self._log.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tailrace", *words, "-c", str(self._file)],
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
+        self._running.append(process)
 
     def _write_config(self, endpoints: Endpoints, source: str, target: str) -> Path:
-        port = free_ports(1)[0]
+        port, dashboard_port = free_ports(2)
+        if port_is_free(DASHBOARD_PORT):
+            dashboard_port = DASHBOARD_PORT
+        self.dashboard = f"http://127.0.0.1:{dashboard_port}/"
         self._health = f"http://127.0.0.1:{port}"
         file = self._folder / "pipeline.yaml"
         file.touch(mode=0o600)
@@ -214,6 +223,7 @@ class Demo:
                     "redis": {"url": endpoints.redis},
                     "sinks": {SINK: {"type": "postgres", "dsn": target, "workers": WORKERS}},
                     "health": {"port": port},
+                    "dashboard": {"port": dashboard_port},
                 },
                 sort_keys=False,
             )

@@ -35,6 +35,7 @@ def demo(
         except BaseException:
             run.close()
             raise
+    _open(run.dashboard)
     try:
         with opened() as view:
             for sample in run.run():
@@ -51,6 +52,18 @@ def demo(
             typer.echo(f"{result.table}: {result.differing} rows differ {result.problem}", err=True)
     if not run.story.is_proved():
         raise typer.Exit(FAILED)
+
+
+def _open(url: str) -> None:
+    """In a browser where somebody sits before one."""
+    import os
+    import sys
+    import webbrowser
+
+    typer.echo(f"The dashboard is at {url}", err=True)
+    has_screen = sys.platform == "darwin" or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()
+    if sys.stderr.isatty() and has_screen:
+        webbrowser.open(url)
 
 
 def _show(found: dict[str, Any], as_json: bool) -> None:
