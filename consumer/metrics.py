@@ -161,8 +161,11 @@ class Tally:
         status.apply.add(fact.applied_at_s - fact.polled_at_s)
         changes = fact.batch.changes
         if changes and changes[-1].op != "r":
+            # That in the middle stands for the others, as in `_way`.
+            committed_s = changes[len(changes) // 2].committed_at_us / 1e6
+            durable_s = now_s - (fact.acked_at_s - fact.applied_at_s)
             # The clocks of source and worker may differ: below zero is zero.
-            latency_s = max(0.0, now_s - changes[-1].committed_at_us / 1e6)
+            latency_s = max(0.0, durable_s - committed_s)
             status.commit_to_applied.add(latency_s)
             self._recent_s.append(latency_s)
             if way := _way(fact, now_s):

@@ -87,7 +87,7 @@ class Exposition(Collector):
         )
         commit = HistogramMetricFamily(
             "tailrace_commit_to_applied_seconds",
-            "Source commit to durable in the sink, the newest change of each batch",
+            "Source commit to durable in the sink, the change in the middle of each batch",
             labels=labels,
         )
         for status in self._statuses():

@@ -74,8 +74,8 @@ OF_THE_DAEMON = (
         "tailrace_commit_to_applied_seconds",
         "histogram",
         "seconds",
-        "From the commit in the source to durable in the sink, of the newest change of each batch."
-        " Snapshot rows are left out; below 0, when clocks differ, counts as 0.",
+        "From the commit in the source to durable in the sink, of the change in the middle of each"
+        " batch. Snapshot rows are left out; below 0, when clocks differ, counts as 0.",
         WORKER,
     ),
 )
