@@ -1,4 +1,4 @@
-# One image for the daemon (`run`), every command, and the shop's load.
+# One image for the daemon (`run`), the dashboard, every command, and the shop's load.
 ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS build
@@ -19,6 +19,7 @@ ENV PATH=/opt/tailrace/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     TAILRACE__HEALTH__HOST=0.0.0.0 \
     TAILRACE__HEALTH__PORT=8080
+RUN install -d -o 10001 -g 10001 /var/lib/tailrace
 WORKDIR /etc/tailrace
 USER 10001:10001
 EXPOSE 8080

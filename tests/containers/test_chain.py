@@ -5,11 +5,12 @@ import subprocess
 import urllib.request
 from collections.abc import Callable
 
+import httpx
 import msgspec
 import pytest
 
 from tailrace.harness.waits import eventually
-from tests.containers.project import Project, run
+from tests.containers.project import SECRETS, Project, run
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -55,6 +56,20 @@ def test_workers_come_and_go_under_load(chain: Project) -> None:
     chain.ended(load)
     chain.wait_equal()
     chain.assert_each_effect_once()
+
+
+def test_the_dashboard_shows_it_to_those_who_may_look(chain: Project) -> None:
+    url = f"http://{chain.port('dashboard', 9480)}/api/v1/snapshot"
+    assert httpx.get(url).status_code == 401
+    viewer = {"authorization": f"Bearer {(SECRETS / 'viewer.token').read_text()}"}
+
+    def state() -> str:
+        found = httpx.get(url, headers=viewer).json()["pipelines"]
+        return str(found[0]["verdict"]["state"]) if found else ""
+
+    eventually(lambda: state() in ("IDLE", "OK"), 60)
+    act = url.replace("snapshot", "pipelines/shop/acts/pause")
+    assert httpx.post(act, json={}, headers=viewer).status_code == 403
 
 
 def test_registering_again_changes_nothing(chain: Project) -> None:

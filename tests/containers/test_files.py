@@ -31,7 +31,7 @@ def test_each_file_is_sound(compose_files: None, files: tuple[str, ...]) -> None
     assert images - {"tailrace"} <= set(versions().values())
     probed = {name for name, one in services.items() if "test" in one.get("healthcheck", {})}
     assert probed == set(services) - ONCE - {"worker"}  # the worker's is in its image
-    for name in ("worker", "register", "load"):
+    for name in ("worker", "register", "load", "dashboard"):
         assert services[name]["read_only"]
         assert services[name]["cap_drop"] == ["ALL"]
     for service in services.values():
