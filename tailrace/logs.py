@@ -93,6 +93,7 @@ class LogReader:
     def __init__(self, consumer: kafka.KafkaConsumer) -> None:
         self._consumer = consumer
         self._beats: dict[Theirs, tuple[int, int | None]] = {}  # end of the log, and the newest
+        self._ids: dict[str, str] = {}
 
     def read(self, pipelines: Mapping[str, Wanted]) -> dict[str, Kafka]:
         """Ends of the topics' logs, the record at each sink's next offset, newest heartbeats."""
@@ -137,6 +138,7 @@ class LogReader:
         }
         for _ in range(ATTEMPTS):
             known = self._consumer.topics()
+            self._ids |= {topic: found for topic in topics & known if (found := self._id(topic))}
             of = {topic: self._partitions(topic) if topic in known else [] for topic in topics}
             data = [at for each in of.values() for at in each]
             beats = [Theirs(beats, 0) for _, beats in pipelines.values() if beats in known]
@@ -148,6 +150,10 @@ class LogReader:
 
     def log_id(self, topic: str) -> str:
         """Kafka's id of a topic that was just read: one that was made anew has another."""
+        return self._ids.get(topic, "")
+
+    def _id(self, topic: str) -> str:
+        """Known right after all topics were asked for; what is asked later may forget it."""
         return str(self._consumer._client.cluster.topic_id(topic) or "")
 
     def _ends(self, partitions: Sequence[Theirs]) -> dict[Theirs, int]:

@@ -5,6 +5,7 @@ While it does, one row is refused by the target; afterwards it is redriven, so t
 proves that source and target are equal.
 """
 
+import secrets
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +14,11 @@ import psycopg
 
 from tailrace.config import load
 from tailrace.harness.waits import eventually
+from tailrace.parked.letters import open_count
 from tests import browser
 from tests.browser import NARROW, WIDE, Visitor, chromium
 
-ROW = 10**12
+ROW = 10**12 + secrets.randbelow(10**9)
 RULE = "ALTER TABLE customers ADD CONSTRAINT polite CHECK (name <> 'rude') NOT VALID"
 
 
@@ -41,7 +43,7 @@ def main(folder: str) -> None:
         visitor.close()
         target.execute(RULE)
         source.execute("INSERT INTO customers (id, email, name) VALUES (%s, 'x', 'rude')", [ROW])
-        source.execute("UPDATE customers SET email = 'y' WHERE id = %s", [ROW])
+        eventually(lambda: open_count(pipeline, "mirror") == 1, 30)
         source.execute("UPDATE customers SET name = 'kind' WHERE id = %s", [ROW])
         arrived = "SELECT 1 FROM customers WHERE id = %s"
         eventually(lambda: target.execute(arrived, [ROW]).fetchone() is not None, 30)

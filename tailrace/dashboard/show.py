@@ -53,13 +53,19 @@ def mark(state: State) -> Markup:
     )
 
 
-def clock(at_s: float | None) -> Markup:
-    """A time of day with its date behind it."""
+def sentence(text: str) -> str:
+    """With a capital letter in front and a full stop behind."""
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
+def clock(at_s: float | None, *, fine: bool = False) -> Markup:
+    """A time of day with its date behind it; `fine`: with milliseconds."""
     if at_s is None:
         return Markup("?")
     when = datetime.fromtimestamp(at_s, UTC)
+    shown = f"{when:%H:%M:%S}" + (f".{when.microsecond // 1000:03d}" if fine else "")
     return Markup('<time datetime="{}" title="{} UTC">{} UTC</time>').format(
-        when.isoformat(timespec="milliseconds"), f"{when:%Y-%m-%d %H:%M:%S}", f"{when:%H:%M:%S}"
+        when.isoformat(timespec="milliseconds"), f"{when:%Y-%m-%d %H:%M:%S}", shown
     )
 
 
@@ -159,6 +165,7 @@ def _environment() -> Environment:
         "size": words.size,
         "lsn": maybe_lsn,
         "clock": clock,
+        "sentence": sentence,
         "mark": mark,
         "level": level,
         "spark": spark,
