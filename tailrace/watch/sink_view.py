@@ -165,12 +165,15 @@ def _of_workers(
     yield from map(states.unknown, away)
     if not statuses and not away:
         yield states.unknown(why_away(answers.workers) or f"no worker of {sink} answers")
+    said_at_s = answers.workers.answered_at_s if isinstance(answers.workers, Seen) else now_s
+    if now_s - said_at_s > states.STALE_INTERVALS * answers.interval_s:
+        yield states.unknown(f"of the workers {states.silence(now_s - said_at_s)}")
     for status in statuses:
         name = f"worker {status.worker}"
         if not status.pid:
             yield Verdict(State.STOPPED, f"{name} does not run", "see the daemon's log")
-        elif status.ticked_at_s and now_s - status.ticked_at_s > STALE_AFTER_S:
-            age_s = now_s - status.ticked_at_s
+        elif status.ticked_at_s and said_at_s - status.ticked_at_s > STALE_AFTER_S:
+            age_s = said_at_s - status.ticked_at_s
             yield Verdict(
                 State.STOPPED, f"{name} has not come by for {age_s:.0f} s", "end its process"
             )
