@@ -97,7 +97,8 @@ def _show(figures: dict[str, Any]) -> None:
         f"sampler    {sampler['core_share']:.1%} of a core, a look every"
         f" {sampler['interval_s']:.1f} s, {sampler['cpu_per_look_ms']:.0f} ms of CPU each\n"
         f"           ms by part: {parts}\n"
-        f"dashboard  first paint {page['first_paint_ms']} ms, all rows {page['all_rows_ms']} ms\n"
+        f"dashboard  first paint {page['first_paint_ms']} ms, all rows {page['all_rows_ms']} ms;"
+        f" an empty page {page['first_paint_of_login_ms']} ms\n"
         f"           an update: {page['update_cpu_ms']:.0f} ms of CPU more than without a viewer,"
         f" {sampler['render_ms']:.0f} ms of them to render"
     )
