@@ -49,3 +49,17 @@ SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint;
 -- name: claims
 -- Grows when a worker takes over a sink's partitions.
 SELECT coalesce(sum(epoch), 0)::bigint FROM tailrace.offsets WHERE sink = %s;
+
+-- name: make_slot
+-- As a connector makes it; nobody reads it.
+SELECT pg_create_logical_replication_slot(%s, 'pgoutput');
+
+-- name: drop_slots
+-- A database with a slot cannot be dropped.
+SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots
+WHERE database = current_database() AND NOT active;
+
+-- name: advance
+-- A sink that has applied so many more records of a partition.
+INSERT INTO tailrace.offsets AS o (sink, topic, partition, next_offset) VALUES (%s, %s, %s, %s)
+ON CONFLICT (sink, topic, partition) DO UPDATE SET next_offset = o.next_offset + excluded.next_offset;

@@ -1,7 +1,7 @@
 """What the source database has of what a connector needs: facts, read in one go, not judged."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -115,10 +115,16 @@ def read(connection: psycopg.Connection[Any], spec: ConnectorSpec) -> Source:
 
 def read_slot(connection: psycopg.Connection[Any], slot: str) -> Slot | None:
     """The replication slot of that name."""
-    rows = _rows(connection, "slot", {"slot": slot})
-    if not rows:
-        return None
-    row = rows[0]["slot"]
+    return read_slots(connection, [slot]).get(slot)
+
+
+def read_slots(connection: psycopg.Connection[Any], slots: Sequence[str]) -> dict[str, Slot]:
+    """Those of the replication slots that are there, by their names."""
+    rows = _rows(connection, "slot", {"slots": list(slots)})
+    return {row["slot"]["slot_name"]: _slot(row["slot"]) for row in rows}
+
+
+def _slot(row: Mapping[str, Any]) -> Slot:
     return Slot(
         plugin=row["plugin"] or "",
         database=row["database"] or "",
@@ -140,14 +146,21 @@ def wal_position(connection: psycopg.Connection[Any]) -> int:
 
 def last_beat_ms(connection: psycopg.Connection[Any], spec: ConnectorSpec) -> int | None:
     """Milliseconds since the connector last wrote its heartbeat row; None when it never did."""
+    return last_beats_ms(connection, spec.control_schema, [spec.slot]).get(spec.slot)
+
+
+def last_beats_ms(
+    connection: psycopg.Connection[Any], control_schema: str, slots: Sequence[str]
+) -> dict[str, int]:
+    """The same of each slot whose connector ever did."""
     query = statements("source.sql")["last_beat"].format(
-        heartbeat=sql.Identifier(spec.control_schema, HEARTBEAT)
+        heartbeat=sql.Identifier(control_schema, HEARTBEAT)
     )
     try:
-        row = connection.execute(query, {"slot": spec.slot}).fetchone()
+        rows = connection.execute(query, {"slots": list(slots)}).fetchall()
     except psycopg.errors.UndefinedTable:
-        return None
-    return int(row[0]) if row else None
+        return {}
+    return {slot: int(age_ms) for slot, age_ms in rows}
 
 
 def _read(connection: psycopg.Connection[Any], spec: ConnectorSpec) -> Source:

@@ -123,7 +123,7 @@ SELECT to_jsonb(slot) || jsonb_build_object(
                                   ELSE pg_current_wal_lsn() END - slot.restart_lsn)
        AS slot
 FROM pg_replication_slots AS slot
-WHERE slot_name = %(slot)s
+WHERE slot_name = ANY (%(slots)s)
 
 -- name: control
 -- Heartbeat and signal table: there, and usable by the connector's role?
@@ -141,9 +141,9 @@ LEFT JOIN pg_roles AS role ON role.rolname = %(role)s
 
 -- name: last_beat
 -- When the connector last proved that it streams (milliseconds ago).
-SELECT (extract(epoch FROM clock_timestamp() - beat_at) * 1000)::bigint AS age_ms
+SELECT slot, (extract(epoch FROM clock_timestamp() - beat_at) * 1000)::bigint AS age_ms
 FROM {heartbeat}
-WHERE slot = %(slot)s
+WHERE slot = ANY (%(slots)s)
 
 -- name: wal_position
 -- Up to where the server's log is on disk.

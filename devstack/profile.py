@@ -44,6 +44,10 @@ PROFILES: dict[ProfileName, Profile] = {
         connect_heap_mb=768,
         jvm_flags=("-XX:+UseG1GC",),
         quick_starts=False,
-        postgres={"shared_buffers": "256MB", "max_wal_size": "4GB"},
+        postgres={
+            "shared_buffers": "256MB",
+            "max_wal_size": "4GB",
+            "max_replication_slots": 220,
+        },
     ),
 }

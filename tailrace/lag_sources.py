@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from connectors.catalogue import last_beat_ms, read_slot, wal_position
+from connectors.catalogue import last_beats_ms, read_slots, wal_position
 from connectors.spec import ConnectorSpec
 from consumer.event import TopicPartition
 from tailrace.asking import ANSWER_WITHIN_S, CONNECT_WITHIN_S, Away, ask, database
@@ -58,17 +58,21 @@ def measure(
 def read_source(pipeline: Pipeline, spec: ConnectorSpec) -> Source:
     """Slot, position of the log, heartbeat and clock of the source. Raises Away."""
     with database(pipeline.source.dsn, "source database") as connection:
-        return look_at_source(connection, spec)
+        return look_at_sources(connection, [spec])[spec.slot]
 
 
-def look_at_source(connection: Connection, spec: ConnectorSpec) -> Source:
-    """The same over an open connection."""
-    return Source(
-        slot=read_slot(connection, spec.slot),
-        position=wal_position(connection),
-        beat_age_ms=last_beat_ms(connection, spec),
-        ahead_s=clock_ahead_s(connection),
-    )
+def look_at_sources(connection: Connection, specs: Sequence[ConnectorSpec]) -> dict[str, Source]:
+    """The same of all that share a database, by their slots, over an open connection."""
+    slots = read_slots(connection, [spec.slot for spec in specs])
+    position, ahead_s = wal_position(connection), clock_ahead_s(connection)
+    beats_ms: dict[str, int] = {}
+    for schema in {spec.control_schema for spec in specs}:
+        here = [spec.slot for spec in specs if spec.control_schema == schema]
+        beats_ms |= last_beats_ms(connection, schema, here)
+    return {
+        spec.slot: Source(slots.get(spec.slot), position, beats_ms.get(spec.slot), ahead_s)
+        for spec in specs
+    }
 
 
 def clock_ahead_s(connection: Connection) -> float:

@@ -167,7 +167,7 @@ OUTPUTS: Mapping[str, Output] = {
     "schema plan": Output(dict[str, list[TableChange]], "Statements by sink."),
     "stack status": Output(list[StackPart], "The servers of the stack."),
     "stack up": Output(StackAddresses, "Where they answer."),
-    "top": Output(Pipeline, "A line of JSON a second, each of them this."),
+    "top": Output(Pipeline, "A line of JSON a look for each pipeline, each of them this."),
     "trace": Output(Trace, "The life of each change that was found."),
     "verify": Output(dict[str, list[Compared]], "The tables of each sink."),
 }

@@ -39,7 +39,8 @@ class Probe(Generic[Connection, Answer]):
     Asks one server every `interval_s`, over one connection for as long as that holds.
 
     `seen` is the newest answer, None before the first; `away` why the last question had none;
-    `cost_s` the processor's time that the last question took of this thread.
+    `cost_s` the processor's time from the question before to the end of the last, of this thread
+    and of what else works for the connection, which `spent_s` tells.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Probe(Generic[Connection, Answer]):
         open_: Callable[[], AbstractContextManager[Connection]],
         look: Callable[[Connection], Answer],
         interval_s: float,
+        spent_s: Callable[[Connection], float] = lambda _: 0.0,
     ) -> None:
         self.name = name
         self.seen: Seen[Answer] | None = None
@@ -55,6 +57,7 @@ class Probe(Generic[Connection, Answer]):
         self.cost_s = 0.0
         self._open = open_
         self._look = look
+        self._spent_s = spent_s
         self.interval_s = interval_s
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"probe {name}", daemon=True)
@@ -78,12 +81,14 @@ class Probe(Generic[Connection, Answer]):
             self._ended.wait(self.interval_s)
 
     def _ask(self, connection: Connection) -> None:
+        before_s = time.thread_time() + self._spent_s(connection)
         while not self._ended.is_set():
-            asked_at_s, began_s = time.time(), time.thread_time()
+            asked_at_s = time.time()
             answer = self._look(connection)
             self.seen = Seen(answer, asked_at_s, time.time())
             self.away = None
-            self.cost_s = time.thread_time() - began_s
+            spent_s = time.thread_time() + self._spent_s(connection)
+            self.cost_s, before_s = spent_s - before_s, spent_s
             self._ended.wait(max(0.0, asked_at_s + self.interval_s - time.time()))
 
 

@@ -21,6 +21,7 @@ from tailrace.watch.skew import Clock, clock_of
 
 INTERVAL_S = 1.0
 SHARE = 0.04  # of a core, that looking may take before it looks less often
+GROWS, SHRINKS = 1.5, 0.8  # how far the interval goes at a look
 
 
 class Sampler:
@@ -64,10 +65,9 @@ class Sampler:
         return snapshot
 
     def _pace(self, judging_s: float) -> None:
-        """Half of the way at a time: one dear look is no trend."""
         cost_s = judging_s + sum(probe.cost_s for probe in self._servers.all())
         wanted_s = max(self._shortest_s, cost_s / SHARE)
-        self._servers.pace((self.interval_s + wanted_s) / 2)
+        self._servers.pace(paced(self.interval_s, wanted_s))
 
     def _answers(self, one: Watched) -> Answers:
         pipeline, servers, shown = one.pipeline, self._servers, one.pipeline.dashboard
@@ -134,6 +134,14 @@ class Sampler:
             clock.heard(seen.asked_at_s, seen.answered_at_s, shown_s, tick_s)
             self._clocks[key] = (clock, seen.asked_at_s)
         return clock.skew
+
+
+def paced(interval_s: float, wanted_s: float) -> float:
+    """
+    The next interval, on the way to the one that is wanted: one dear look is no trend, and answers
+    to questions that were put at the old pace must not seem old at the new one.
+    """
+    return min(max(wanted_s, SHRINKS * interval_s), GROWS * interval_s)
 
 
 def _part(found: "Seen[Any] | Away | None", name: str) -> "Seen[Any] | Away | None":

@@ -121,6 +121,7 @@ class Servers:
                 partial(log_reader, brokers),
                 partial(self._look_at_kafka, users),
                 self.interval_s,
+                LogReader.spent_s,
             )
         for url in _by(watched, lambda one: one.spec.connect_url):
             open_ = partial(probes.http, url, "Connect")
@@ -228,4 +229,5 @@ def _by(watched: Sequence[Watched], key: Callable[[Watched], Any]) -> dict[Any, 
 
 
 def _look_at_sources(users: Sequence[Watched], connection: Connection) -> SourceAnswer:
-    return {one.pipeline.name: lag_sources.look_at_source(connection, one.spec) for one in users}
+    found = lag_sources.look_at_sources(connection, [one.spec for one in users])
+    return {one.pipeline.name: found[one.spec.slot] for one in users}

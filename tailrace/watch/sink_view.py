@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from consumer.event import TopicPartition
 from consumer.metrics import Status
@@ -80,8 +79,14 @@ def _partitions(
         applied, logs = found.answer[0].get(sink), found.answer[1].logs.get(sink, {})
         # What was known stays in sight, judged as old, when Kafka or the sink goes away.
         present = {at for at in (*logs, *(applied or {})) if at.topic in answers.topics[sink]}
+        owners = {
+            TopicPartition(p.topic, p.partition): status
+            for status in statuses
+            for p in status.places
+        }
+        has_workers = bool(statuses)
         for at in sorted(present):
-            _remember(memory, answers, sink, at, statuses)
+            _remember(memory, answers, sink, at, owners.get(at), has_workers=has_workers)
         if applied is not None:
             for gone in [key for key in memory.partitions if key[0] == sink]:
                 if gone[1] not in present:
@@ -111,7 +116,13 @@ def _partitions(
 
 
 def _remember(
-    memory: Memory, answers: Answers, sink: str, at: TopicPartition, statuses: Sequence[Status]
+    memory: Memory,
+    answers: Answers,
+    sink: str,
+    at: TopicPartition,
+    owner: Status | None,
+    *,
+    has_workers: bool,
 ) -> None:
     """A sample of each look at Kafka, once."""
     assert isinstance(answers.kafka, Seen)
@@ -120,10 +131,9 @@ def _remember(
         return
     applied, kafka = answers.kafka.answer[0].get(sink), answers.kafka.answer[1]
     log = kafka.logs.get(sink, {}).get(at)
-    owner = next((s for s in statuses if any(_is_at(p, at) for p in s.places)), None)
     sample = Sample(
         answers.kafka.answered_at_s,
-        has_worker=None if not statuses else owner is not None and owner.pid != 0,
+        has_worker=None if not has_workers else owner is not None and owner.pid != 0,
         held_because=owner.held_because if owner else None,
         attempts=owner.held if owner else 0,
     )
@@ -165,12 +175,15 @@ def _of_workers(
     yield from map(states.unknown, away)
     if not statuses and not away:
         yield states.unknown(why_away(answers.workers) or f"no worker of {sink} answers")
+    said_at_s = answers.workers.answered_at_s if isinstance(answers.workers, Seen) else now_s
+    if now_s - said_at_s > states.STALE_INTERVALS * answers.interval_s:
+        yield states.unknown(f"of the workers {states.silence(now_s - said_at_s)}")
     for status in statuses:
         name = f"worker {status.worker}"
         if not status.pid:
             yield Verdict(State.STOPPED, f"{name} does not run", "see the daemon's log")
-        elif status.ticked_at_s and now_s - status.ticked_at_s > STALE_AFTER_S:
-            age_s = now_s - status.ticked_at_s
+        elif status.ticked_at_s and said_at_s - status.ticked_at_s > STALE_AFTER_S:
+            age_s = said_at_s - status.ticked_at_s
             yield Verdict(
                 State.STOPPED, f"{name} has not come by for {age_s:.0f} s", "end its process"
             )
@@ -237,7 +250,3 @@ def _behind(sample: Sample) -> int | None:
     if sample.applied is None or sample.end is None:
         return None
     return max(0, sample.end - sample.applied)
-
-
-def _is_at(place: Any, at: TopicPartition) -> bool:
-    return (place.topic, place.partition) == at

@@ -29,12 +29,15 @@ class State(StrEnum):
     @property
     def badness(self) -> int:
         """Higher is worse; OK is 0."""
-        return len(State) - 1 - list(State).index(self)
+        return _BADNESS[self]
 
     @property
     def is_wrong(self) -> bool:
         """Whether somebody should look."""
         return self.badness >= State.DEGRADED.badness
+
+
+_BADNESS = {state: badness for badness, state in enumerate(reversed(State))}
 
 
 class Verdict(msgspec.Struct, frozen=True):

@@ -1,18 +1,25 @@
 """A snapshot for a terminal: a table that moves, or plain lines where there is none."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from tailrace.watch import view
+from tailrace.watch.chosen import Choice, Row, rows, wants_a_word
 from tailrace.watch.states import State, Verdict
 from tailrace.watch.words import number, rate, seconds, span
 
 BLOCKS = "▁▂▃▄▅▆▇█"
-COLUMNS = ("sink", "state", "since", "behind", "lag", "", "in", "out", "slowest stage", "ready in")
-WORDS = ("sink", "state", "slowest stage")
+COLUMNS = (
+    *("pipeline", "sink", "state", "since", "behind", "lag", "", "in", "out"),
+    *("slowest stage", "ready in"),
+)
+WORDS = ("pipeline", "sink", "state", "slowest stage")
+FRAME = ("title", "rule", "columns", "rule", "rule", "caption", "keys")  # lines about the rows
+KEYS = Text("s sort  r reverse  f filter  p pause  q quit", style="dim")
+Lags = Mapping[tuple[str, str], Sequence[float | None]]
 COLOURS = {
     State.OK: "green",
     State.IDLE: "green",
@@ -25,56 +32,79 @@ COLOURS = {
 }
 
 
-def lines(pipeline: view.Pipeline) -> Iterator[str]:
-    """One line for the source and one for each sink; words, no colour."""
-    source = pipeline.source
-    yield f"{pipeline.name}  source  {_words(source.verdict)}"
-    for sink in pipeline.sinks:
-        yield "  ".join(
-            [
-                pipeline.name,
-                sink.name,
-                _words(sink.verdict),
+def lines(found: Iterable[Row]) -> Iterator[str]:
+    """One line for each; words, no colour."""
+    for row in found:
+        told = [row.pipeline, row.name, _words(row.verdict)]
+        if sink := row.sink:
+            told += [
                 f"behind {number(sink.behind_records)}",
                 f"lag {seconds(sink.lag_s)}",
                 f"in {rate(sink.arrived_per_s)}",
                 f"out {rate(sink.applied_per_s)}",
             ]
-        )
+        yield "  ".join(told)
 
 
-def picture(pipeline: view.Pipeline, lags_s: dict[str, list[float | None]], now_s: float) -> Group:
-    """The whole screen. `lags_s`: of each sink the latest lags, for its sparkline."""
-    table = Table(title=f"{pipeline.name}: {pipeline.verdict.state.value}", expand=True)
+def picture(snapshot: view.Snapshot, choice: Choice, lags_s: Lags, height: int) -> Group:
+    """The whole screen of so many lines. `lags_s`: the latest lags, for the sparklines."""
+    found = rows(snapshot, choice)
+    words = list(_to_do(snapshot, found))[: max(2, height // 3)]
+    room = max(1, height - len(words) - len(FRAME))
+    table = Table(title=_title(snapshot), caption=_caption(found, room, choice), expand=True)
     for title in COLUMNS:
-        table.add_column(title, justify="left" if title in WORDS else "right")
-    for sink in pipeline.sinks:
+        is_sorted = title == choice.sort
+        mark = (" ▲" if choice.is_reversed else " ▼") if is_sorted else ""
+        table.add_column(title + mark, justify="left" if title in WORDS else "right", no_wrap=True)
+    for row in found[:room]:
+        table.add_row(*_cells(row, lags_s, snapshot.at_s))
+    return Group(table, *(Text(line, no_wrap=True, overflow="ellipsis") for line in words), KEYS)
+
+
+def _cells(row: Row, lags_s: Lags, now_s: float) -> Iterator[str | Text]:
+    yield row.pipeline
+    yield row.name
+    yield _coloured(row.verdict)
+    yield span(now_s - row.verdict.since_s)
+    if sink := row.sink:
         way = sink.waterfall
-        table.add_row(
-            sink.name,
-            _coloured(sink.verdict),
-            span(now_s - sink.verdict.since_s),
-            number(sink.behind_records),
-            seconds(sink.lag_s),
-            spark(lags_s.get(sink.name, [])),
-            rate(sink.arrived_per_s),
-            rate(sink.applied_per_s),
-            "?" if way is None else f"{way.slowest} of {seconds(way.visible_s)}",
-            "-" if sink.eta_s is None else span(sink.eta_s),
-        )
-    source = Table.grid(padding=(0, 2))
-    source.add_row("source", _coloured(pipeline.source.verdict), pipeline.source.verdict.reason)
-    told = [source, table]
-    return Group(*told, *(Text(line) for line in _to_do(pipeline)))
+        yield number(sink.behind_records)
+        yield seconds(sink.lag_s)
+        yield spark(lags_s.get((row.pipeline, sink.name), []))
+        yield rate(sink.arrived_per_s)
+        yield rate(sink.applied_per_s)
+        yield "?" if way is None else f"{way.slowest} of {seconds(way.visible_s)}"
+        yield "-" if sink.eta_s is None else span(sink.eta_s)
 
 
-def _to_do(pipeline: view.Pipeline) -> Iterator[str]:
-    verdicts = {"source": pipeline.source.verdict} | {s.name: s.verdict for s in pipeline.sinks}
-    for name, verdict in verdicts.items():
-        if verdict.state.is_wrong or verdict.state is State.PAUSED:
-            todo = f". Do: {verdict.todo}" if verdict.todo else ""
-            yield f"{name}: {verdict.reason}{todo}"
-    for skew in pipeline.skews:
+def _title(snapshot: view.Snapshot) -> str:
+    who = snapshot.pipelines[0].name if len(snapshot.pipelines) == 1 else "pipelines"
+    count = "" if len(snapshot.pipelines) == 1 else f"{len(snapshot.pipelines)} "
+    return f"{count}{who}: {snapshot.worst.value}, a look every {seconds(snapshot.interval_s)}"
+
+
+def _caption(found: Sequence[Row], room: int, choice: Choice) -> str | None:
+    told = []
+    if choice.is_paused:
+        told.append("paused")
+    if choice.text or choice.is_typing:
+        told.append(f"filter: {choice.text}{'_' if choice.is_typing else ''}")
+    if len(found) > room:
+        told.append(f"{len(found) - room} more row(s)")
+    return "; ".join(told) or None
+
+
+def _to_do(snapshot: view.Snapshot, found: Iterable[Row]) -> Iterator[str]:
+    """One cause is told once for a pipeline."""
+    told = set()
+    for row in found:
+        if wants_a_word(row) and (row.pipeline, row.verdict.reason) not in told:
+            told.add((row.pipeline, row.verdict.reason))
+            todo = f". Do: {row.verdict.todo}" if row.verdict.todo else ""
+            yield f"{row.pipeline} {row.name}: {row.verdict.reason}{todo}"
+    shown = {row.pipeline for row in found}
+    clocks = [skew for one in snapshot.pipelines if one.name in shown for skew in one.skews]
+    for skew in {skew.clock: skew for skew in clocks}.values():
         yield (
             f"The clock of {skew.clock} is {skew.ahead_s:+.1f} s from ours"
             f" (± {skew.within_s:.1f} s)."
@@ -89,7 +119,7 @@ def _coloured(verdict: Verdict) -> Text:
     return Text(verdict.state.value, style=COLOURS.get(verdict.state, "red"))
 
 
-def spark(values: list[float | None]) -> str:
+def spark(values: Sequence[float | None]) -> str:
     """A bar a value, as high as the highest allows; · where it is not known."""
     highest = max((value for value in values if value is not None), default=0.0)
     top = len(BLOCKS) - 1

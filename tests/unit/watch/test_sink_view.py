@@ -85,3 +85,13 @@ def test_a_wrong_clock_is_no_hanging_worker() -> None:
     sink = look(replace(late, skews={skew.clock: skew}))
     assert sink.verdict.state is State.IDLE
     assert sink.workers[0].ticked_at_s == NOW_S
+
+
+def test_how_long_a_look_is_ago_says_nothing_of_the_worker() -> None:
+    """With many pipelines the looks are far apart: a worker is judged as of when it spoke."""
+    slow = replace(answers(), interval_s=20.0)
+    assert sink_view.look(slow, Memory(), "mirror", NOW_S + 15).verdict.state is State.IDLE
+    assert isinstance(slow.kafka, Seen)
+    silent = replace(slow, kafka=replace(slow.kafka, answered_at_s=NOW_S + 61))
+    verdict = sink_view.look(silent, Memory(), "mirror", NOW_S + 61).verdict
+    assert (verdict.state, "workers" in verdict.reason) == (State.UNKNOWN, True)
