@@ -153,7 +153,7 @@ def ask_redrive(name: str, sink: str, request: Request, visitor: Viewer) -> HTML
         "heading": f"Redrive to {sink}",
         "back": back,
         "command": _redrive_command(sink, numbers, kind),
-        "hidden": [("numbers", ",".join(map(str, numbers)))] + ([("kind", kind)] if kind else []),
+        "hidden": [("numbers", ",".join(map(str, numbers)))] + ([] if kind is None else [("kind", kind)]),
         "effect": "These letters are applied again, each at its place in the order of changes:"
         " what came after it stays. Log in to see what would come of it.",
     }

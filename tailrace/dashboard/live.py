@@ -32,7 +32,7 @@ def overview(desk: Desk, wanted: Mapping[str, str]) -> str:
         snapshot=snapshot,
         pipelines=found,
         filtered=bool(q or state),
-        wrong=[one for one in found if one.verdict.state.is_wrong],
+        wrong=[one for one in snapshot.pipelines if one.verdict.state.is_wrong],
         counts=counts(snapshot.pipelines),
         lags_s=desk.hub.lags_s,
         trouble=desk.hub.trouble,

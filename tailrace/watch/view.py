@@ -7,7 +7,7 @@ the sampler's clock; lags are differences on the source's clock.
 
 import msgspec
 
-from tailrace.watch.states import State, Verdict
+from tailrace.watch.states import STALE_INTERVALS, State, Verdict
 
 
 class Stage(msgspec.Struct, frozen=True):
@@ -132,6 +132,13 @@ class Server(msgspec.Struct, frozen=True):
     name: str
     away: str | None
     seen_at_s: float | None
+
+    def answers(self, snapshot: "Snapshot") -> bool | None:
+        """None: neither an answer of late nor an error."""
+        if self.away:
+            return False
+        oldest_s = snapshot.at_s - STALE_INTERVALS * snapshot.interval_s
+        return True if self.seen_at_s is not None and self.seen_at_s >= oldest_s else None
 
 
 class Pipeline(msgspec.Struct, frozen=True):
