@@ -1,6 +1,5 @@
 """`tailrace dashboard` as a process: checks who may reach it, then serves until a signal."""
 
-import ipaddress
 import logging
 import os
 import secrets
@@ -11,7 +10,7 @@ from pathlib import Path
 import uvicorn
 
 from tailrace.config import Dashboard
-from tailrace.dashboard.access import LOOPBACK, Access
+from tailrace.dashboard.access import Access, is_loopback
 from tailrace.dashboard.app import make_app
 from tailrace.dashboard.desk import Desk
 from tailrace.dashboard.hub import Hub
@@ -79,14 +78,6 @@ def check_open(settings: Dashboard) -> None:
         " dashboard.operator_token (or their _file), or leave it at 127.0.0.1.",
         exit_code=USAGE,
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach it."""
-    try:
-        return host in LOOPBACK or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _listen(settings: Dashboard) -> socket.socket:

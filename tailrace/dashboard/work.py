@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse
 from tailrace.actions import log_of
 from tailrace.asking import Away
 from tailrace.dashboard.access import Visitor
+from tailrace.dashboard.acts import LARGEST_NUMBER
 from tailrace.dashboard.desk import desk_of, viewer
 from tailrace.dashboard.pages import live_page, page
 from tailrace.exits import Problem
@@ -21,7 +22,6 @@ from tailrace.watch.servers import Watched
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 Viewer = Annotated[Visitor, Depends(viewer)]
-LARGEST_NUMBER = 1 << 62
 BACK = re.compile(r"(\d{1,6})(m|h|d)")
 UNIT_S = {"m": 60, "h": 3600, "d": 86400}
 

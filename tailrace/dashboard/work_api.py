@@ -74,7 +74,7 @@ def parked(
     sink: str,
     request: Request,
     _: Viewer,
-    after: Annotated[int, Query(ge=-1, le=work.LARGEST_NUMBER)] = -1,
+    after: Annotated[int, Query(ge=-1, le=acts.LARGEST_NUMBER)] = -1,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     resolved: bool = False,
 ) -> Any:
@@ -113,10 +113,10 @@ async def redrive(name: str, sink: str, request: Request, visitor: Viewer) -> An
     """Apply letters again, or see what would come of it."""
     actor, sent = await asked(request, visitor, Redrive)
     watched = desk_of(request).sink(name, sink)
-    _check(sent.numbers)
+    numbers = acts.some(sent.numbers)
 
     def act() -> decide.Redriven:
-        choice = acts.chosen(watched, sink, sent.numbers, sent.kind)
+        choice = acts.chosen(watched, sink, numbers, sent.kind)
         return decide.redrive(
             watched.pipeline, watched.spec, choice, actor, sent.reason[:200], dry_run=sent.dry_run
         )
@@ -134,14 +134,9 @@ async def discard(name: str, sink: str, request: Request, visitor: Viewer) -> An
     """Give letters up."""
     actor, sent = await asked(request, visitor, Discard)
     watched = desk_of(request).sink(name, sink)
-    _check(sent.numbers)
+    numbers = acts.some(sent.numbers)
     done = acts.discarded
-    return Json(await run_in_threadpool(done, watched, sink, sent.numbers, actor, sent.reason))
-
-
-def _check(numbers: list[int]) -> None:
-    if len(numbers) > 1000 or any(not 0 <= number <= work.LARGEST_NUMBER for number in numbers):
-        raise Refused(422, "Letters are named by their numbers, at most 1,000 at a time.")
+    return Json(await run_in_threadpool(done, watched, sink, numbers, actor, sent.reason))
 
 
 @router.post(
