@@ -105,6 +105,13 @@ class Fragments:
         return html
 
 
+def event(number: int, html: str) -> str:
+    """As the standard of server-sent events has it, where each of CR, LF and CRLF ends a line."""
+    lines = html.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    data = "".join(f"data: {line}\n" for line in lines)
+    return f"id: {number}\n{data}\n"
+
+
 @router.get("/{what}", dependencies=[Depends(viewer)])
 async def stream(what: str, request: Request) -> StreamingResponse:
     """Server-sent events without a name: htmx swaps each into the page."""
@@ -124,8 +131,7 @@ async def stream(what: str, request: Request) -> StreamingResponse:
             number, until_s = desk.hub.number, time.monotonic() + 3600
             while not desk.hub.is_stopping and time.monotonic() < until_s:
                 html = await run_in_threadpool(fragments.get, desk, what, wanted)
-                lines = "".join(f"data: {line}\n" for line in html.split("\n"))
-                yield f"id: {number}\n{lines}\n"
+                yield event(number, html)
                 number = await desk.hub.news(number)
         finally:
             desk.streams -= 1

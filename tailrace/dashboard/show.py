@@ -57,7 +57,10 @@ def clock(at_s: float | None) -> Markup:
     """A time of day with its date behind it."""
     if at_s is None:
         return Markup("?")
-    when = datetime.fromtimestamp(at_s, UTC)
+    try:
+        when = datetime.fromtimestamp(at_s, UTC)
+    except (ValueError, OverflowError, OSError):  # a record may claim any time
+        return Markup("{:.0f} s after 1970").format(at_s)
     return Markup('<time datetime="{}" title="{} UTC">{} UTC</time>').format(
         when.isoformat(timespec="milliseconds"), f"{when:%Y-%m-%d %H:%M:%S}", f"{when:%H:%M:%S}"
     )

@@ -80,11 +80,12 @@ class Probe(Generic[Connection, Answer]):
     def _ask(self, connection: Connection) -> None:
         while not self._ended.is_set():
             asked_at_s, began_s = time.time(), time.thread_time()
+            again_at_s = time.monotonic() + self.interval_s  # no clock that may be set back
             answer = self._look(connection)
             self.seen = Seen(answer, asked_at_s, time.time())
             self.away = None
             self.cost_s = time.thread_time() - began_s
-            self._ended.wait(max(0.0, asked_at_s + self.interval_s - time.time()))
+            self._ended.wait(max(0.0, again_at_s - time.monotonic()))
 
 
 @dataclass(frozen=True, slots=True)

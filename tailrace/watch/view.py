@@ -7,7 +7,7 @@ the sampler's clock; lags are differences on the source's clock.
 
 import msgspec
 
-from tailrace.watch.states import STALE_INTERVALS, State, Verdict
+from tailrace.watch.states import State, Verdict, is_news
 
 
 class Stage(msgspec.Struct, frozen=True):
@@ -137,8 +137,7 @@ class Server(msgspec.Struct, frozen=True):
         """None: neither an answer of late nor an error."""
         if self.away:
             return False
-        oldest_s = snapshot.at_s - STALE_INTERVALS * snapshot.interval_s
-        return True if self.seen_at_s is not None and self.seen_at_s >= oldest_s else None
+        return is_news(self.seen_at_s, snapshot.at_s, snapshot.interval_s) or None
 
 
 class Pipeline(msgspec.Struct, frozen=True):

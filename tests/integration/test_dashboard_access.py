@@ -1,6 +1,7 @@
 """The dashboard over servers that were never heard: who may what; nothing unknown looks good."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +15,8 @@ from tailrace.dashboard.access import Access
 from tailrace.dashboard.app import make_app
 from tailrace.dashboard.desk import Desk
 from tailrace.dashboard.hub import Hub
-from tailrace.dashboard.show import render
+from tailrace.dashboard.live import event
+from tailrace.dashboard.show import clock, render
 from tailrace.parked.choice import Choice
 from tailrace.source import spec_of
 from tailrace.watch import view
@@ -105,6 +107,49 @@ def test_a_server_that_was_not_heard_does_not_answer_yes(site: Site) -> None:
         trouble=None,
     )
     assert '<th scope="row">kafka</th><td>?</td>' in page
+
+
+def test_a_look_that_fails_is_said(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was seen before does not stand for now: on no page, in no API, in no metric."""
+
+    def look() -> view.Snapshot:
+        hub.interrupt()  # once is enough
+        raise ValueError("secret")
+
+    sampler = Sampler([], interval_s=0.0)
+    monkeypatch.setattr(sampler, "look", look)
+    hub = Hub(sampler, History(None))
+    hub.latest = site.hub.latest
+    hub.start()
+    hub._thread.join(10)
+    hub.stop()
+    site.desk.hub = hub
+    page = site.ask("/").text
+    assert "The look failed (ValueError)" in page
+    assert "keeps up" not in page
+    assert "secret" not in page
+    assert site.ask("/api/v1/snapshot").json()["pipelines"] == []
+    assert site.ask("/api/v1/pipelines/shop").status_code == 503
+
+
+def test_since_when_after_the_clock_was_set_back(opened: tuple[Watched, Hub]) -> None:
+    sampler = opened[1]._sampler
+    now_s = time.time()
+    assert sampler.look(now_s + 3600).pipelines[0].verdict.since_s <= now_s + 3600
+    assert sampler.look(now_s).pipelines[0].verdict.since_s == now_s
+
+
+def test_text_of_servers_ends_no_event_early() -> None:
+    """A carriage return in it would end a line, and hide or forge what follows."""
+    assert event(7, "a\rid: 9\r\nb\n\nc") == (
+        "id: 7\ndata: a\ndata: id: 9\ndata: b\ndata: \ndata: c\n\n"
+    )
+
+
+@pytest.mark.parametrize("at_s", [1e15, -1e15, float("inf"), float("nan")])
+def test_a_record_may_claim_any_time(at_s: float) -> None:
+    """The page shows it all the same, with the records around it."""
+    assert "after 1970" in clock(at_s)
 
 
 def test_a_comparison_that_broke_off_is_not_equal(
