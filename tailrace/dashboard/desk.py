@@ -1,5 +1,7 @@
 """What every request needs: the hub, the rules of access, and the pipelines' files."""
 
+import asyncio
+
 import msgspec
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
@@ -11,6 +13,7 @@ from tailrace.dashboard.verification import Verifications
 from tailrace.watch.servers import Watched
 
 LARGEST_FORM_BYTES = 64 << 10
+FORM_WITHIN_S = 10.0
 MOST_STREAMS = 50
 HEADERS = {
     "content-security-policy": (
@@ -62,12 +65,16 @@ def viewer(request: Request) -> Visitor:
 
 
 async def body(request: Request) -> bytes:
-    """What was sent, up to LARGEST_FORM_BYTES. Raises Refused."""
+    """What was sent, up to LARGEST_FORM_BYTES and within FORM_WITHIN_S. Raises Refused."""
     found = b""
-    async for part in request.stream():
-        found += part
-        if len(found) > LARGEST_FORM_BYTES:
-            raise Refused(413, f"More than {LARGEST_FORM_BYTES >> 10} KiB were sent.")
+    try:
+        async with asyncio.timeout(FORM_WITHIN_S):
+            async for part in request.stream():
+                found += part
+                if len(found) > LARGEST_FORM_BYTES:
+                    raise Refused(413, f"More than {LARGEST_FORM_BYTES >> 10} KiB were sent.")
+    except TimeoutError:
+        raise Refused(408, f"It was not sent within {FORM_WITHIN_S:.0f} s.") from None
     return found
 
 

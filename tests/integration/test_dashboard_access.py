@@ -2,20 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
+from starlette.types import Message
 
 from tailrace.config import load
-from tailrace.dashboard import acts, verification
-from tailrace.dashboard.access import Access
+from tailrace.dashboard import acts, desk, verification
+from tailrace.dashboard.access import Access, Refused
 from tailrace.dashboard.app import make_app
-from tailrace.dashboard.desk import Desk
+from tailrace.dashboard.desk import MOST_STREAMS, Desk
 from tailrace.dashboard.hub import Hub
-from tailrace.dashboard.live import event
+from tailrace.dashboard.live import Stream, event
 from tailrace.dashboard.show import clock, render
 from tailrace.parked.choice import Choice
 from tailrace.source import spec_of
@@ -144,6 +145,48 @@ def test_text_of_servers_ends_no_event_early() -> None:
     assert event(7, "a\rid: 9\r\nb\n\nc") == (
         "id: 7\ndata: a\ndata: id: 9\ndata: b\ndata: \ndata: c\n\n"
     )
+
+
+def test_so_many_streams_and_no_more(site: Site) -> None:
+    """Exactly, however many come at once; each that ends makes room."""
+
+    async def opened() -> list[BaseException | None]:
+        ends = asyncio.Event()
+
+        async def events() -> AsyncIterator[str]:
+            await ends.wait()
+            yield ""
+
+        async def receive() -> Message:
+            await ends.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(_: Message) -> None:
+            pass
+
+        streams = [
+            asyncio.ensure_future(Stream(site.desk, events())({"type": "http"}, receive, send))
+            for _ in range(MOST_STREAMS + 3)
+        ]
+        await asyncio.wait(streams, return_when=asyncio.FIRST_COMPLETED)
+        assert site.desk.streams == MOST_STREAMS
+        ends.set()
+        return await asyncio.gather(*streams, return_exceptions=True)
+
+    ended = asyncio.run(opened())
+    assert sum(isinstance(each, Refused) for each in ended) == 3
+    assert site.desk.streams == 0
+
+
+def test_a_form_that_never_ends(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody who is not even logged in could hold all connections with it."""
+    monkeypatch.setattr(desk, "FORM_WITHIN_S", 0.01)
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"token="
+        await asyncio.Event().wait()
+
+    assert site.ask("/login", "POST", content=parts()).status_code == 408
 
 
 @pytest.mark.parametrize("at_s", [1e15, -1e15, float("inf"), float("nan")])
