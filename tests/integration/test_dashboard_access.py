@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,14 +11,16 @@ import msgspec
 import pytest
 from starlette.types import Message
 
-from tailrace.config import load
+from tailrace.config import Dashboard, load
 from tailrace.dashboard import acts, desk, verification
 from tailrace.dashboard.access import Access, Refused
 from tailrace.dashboard.app import make_app
 from tailrace.dashboard.desk import MOST_STREAMS, Desk
 from tailrace.dashboard.hub import Hub
 from tailrace.dashboard.live import Stream, event
+from tailrace.dashboard.serve import serve
 from tailrace.dashboard.show import clock, render
+from tailrace.exits import Problem
 from tailrace.parked.choice import Choice
 from tailrace.source import spec_of
 from tailrace.watch import view
@@ -329,3 +332,13 @@ def test_a_login_leads_nowhere_else(site: Site, to: str) -> None:
     answer = site.ask("/login", "POST", data={"token": TOKEN, "who": "Ada", "to": to})
     assert answer.headers["location"] in ("/", "/%09/x")
     assert {"HttpOnly", "SameSite=strict"} <= set(answer.headers["set-cookie"].split("; "))
+
+
+def test_a_start_without_a_place_for_the_history(site: Site, tmp_path: Path) -> None:
+    """One sentence, before anything is served, and before the token is written."""
+    taken = tmp_path / "file"
+    taken.write_text("")
+    pipeline = msgspec.structs.replace(site.watched.pipeline, dashboard=Dashboard(port=0))
+    watched = [Watched(pipeline, site.watched.spec)]
+    with pytest.raises(Problem, match="TR-DSH-002"):
+        serve(watched, taken / "history.sqlite", read_only=False, say=lambda _: None)
