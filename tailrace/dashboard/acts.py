@@ -210,7 +210,9 @@ async def redrive(name: str, sink: str, request: Request, visitor: Viewer) -> Re
 def ask_discard(name: str, sink: str, request: Request, visitor: Viewer) -> HTMLResponse:
     """Says what is given up."""
     desk_of(request).sink(name, sink)
-    numbers = _named(numbers_of(",".join(request.query_params.getlist("numbers"))))
+    numbers = numbers_of(",".join(request.query_params.getlist("numbers")))
+    if not numbers:
+        raise Refused(400, "Say which letters, by their numbers.")
     shown = ", ".join(map(str, numbers[:10]))
     return confirm(
         request,
@@ -241,15 +243,8 @@ async def discard(name: str, sink: str, request: Request, visitor: Viewer) -> Re
 def discarded(
     watched: Watched, sink: str, numbers: list[int], actor: Actor, reason: str
 ) -> decide.Discarded:
-    """Raises Refused and Problem."""
-    named = _named(numbers)
-    return decide.discard(watched.pipeline, watched.spec, sink, named, actor, reason[:200])
-
-
-def _named(numbers: list[int]) -> list[int]:
-    if not numbers:
-        raise Refused(400, "Say which letters, by their numbers.")
-    return numbers
+    """Raises Problem."""
+    return decide.discard(watched.pipeline, watched.spec, sink, numbers, actor, reason[:200])
 
 
 @router.post("/p/{name}/verify/{sink}")

@@ -1,6 +1,9 @@
 """What every request needs: the hub, the rules of access, and the pipelines' files."""
 
 import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import msgspec
 from starlette.datastructures import MutableHeaders
@@ -15,6 +18,7 @@ from tailrace.watch.servers import Watched
 LARGEST_FORM_BYTES = 64 << 10
 FORM_WITHIN_S = 10.0
 MOST_STREAMS = 50
+MOST_SEARCHES = 8
 HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
@@ -35,6 +39,19 @@ class Desk(msgspec.Struct):
     watched: dict[str, Watched]
     verifications: Verifications = msgspec.field(default_factory=Verifications)
     streams: int = 0
+    searches: threading.BoundedSemaphore = msgspec.field(
+        default_factory=lambda: threading.BoundedSemaphore(MOST_SEARCHES)
+    )
+
+    @contextmanager
+    def search(self) -> Iterator[None]:
+        """While topics are read through, which would take up every thread. Raises Refused."""
+        if not self.searches.acquire(blocking=False):
+            raise Refused(503, f"{MOST_SEARCHES} searches are under way: try again in a moment.")
+        try:
+            yield
+        finally:
+            self.searches.release()
 
     def pipeline(self, name: str) -> Watched:
         """Raises Refused where there is none of that name."""

@@ -37,8 +37,11 @@ def parked(
     desk_of(request).sink(name, chosen)
     values: dict[str, Any] = {"groups": [], "page": None, "trouble": ""}
     try:
-        values["groups"] = letters.groups(watched.pipeline, chosen)
-        values["page"] = letters.read(watched.pipeline, chosen, after=min(after, LARGEST_NUMBER))
+        with desk_of(request).search():
+            values["groups"] = letters.groups(watched.pipeline, chosen)
+            values["page"] = letters.read(
+                watched.pipeline, chosen, after=min(after, LARGEST_NUMBER)
+            )
     except (Away, Problem) as error:
         values["trouble"] = error.sentence
     return page(
@@ -58,7 +61,8 @@ def parked(
 def letter(name: str, sink: str, number: int, request: Request, visitor: Viewer) -> HTMLResponse:
     """One letter: why, where from, before and after."""
     watched = desk_of(request).sink(name, sink)
-    found = letters.one(watched.pipeline, sink, number)
+    with desk_of(request).search():
+        found = letters.one(watched.pipeline, sink, number)
     return page(
         request,
         "letter.html",
@@ -85,7 +89,8 @@ def trace(
     found, trouble = None, ""
     if what:
         try:
-            found = traced(watched, what, table, since)
+            with desk_of(request).search():
+                found = traced(watched, what, table, since)
             trouble = "" if found.changes else not_found(found)
         except (Away, Problem) as error:
             trouble = error.sentence

@@ -79,8 +79,10 @@ def parked(
     resolved: bool = False,
 ) -> Any:
     """Letters of one sink that are open, or all."""
-    watched = desk_of(request).sink(name, sink)
-    return Json(read(watched.pipeline, sink, after=after, limit=limit, resolved=resolved))
+    desk = desk_of(request)
+    watched = desk.sink(name, sink)
+    with desk.search():
+        return Json(read(watched.pipeline, sink, after=after, limit=limit, resolved=resolved))
 
 
 @router.get(
@@ -90,7 +92,10 @@ def parked(
 )
 def parked_groups(name: str, sink: str, request: Request, _: Viewer) -> Any:
     """Open letters by table and kind of reason."""
-    return Json(groups(desk_of(request).sink(name, sink).pipeline, sink))
+    desk = desk_of(request)
+    watched = desk.sink(name, sink)
+    with desk.search():
+        return Json(groups(watched.pipeline, sink))
 
 
 @router.get(
@@ -100,7 +105,10 @@ def parked_groups(name: str, sink: str, request: Request, _: Viewer) -> Any:
 )
 def parked_one(name: str, sink: str, number: int, request: Request, _: Viewer) -> Any:
     """One letter."""
-    return Json(one(desk_of(request).sink(name, sink).pipeline, sink, number))
+    desk = desk_of(request)
+    watched = desk.sink(name, sink)
+    with desk.search():
+        return Json(one(watched.pipeline, sink, number))
 
 
 @router.post(
@@ -163,7 +171,10 @@ def trace(
     since: Annotated[str, Query(description="How far back, like 30m or 2h")] = "",
 ) -> Any:
     """The life of the changes of an LSN, an event id or a key."""
-    return Json(work.traced(desk_of(request).pipeline(name), what, table, since))
+    desk = desk_of(request)
+    watched = desk.pipeline(name)
+    with desk.search():
+        return Json(work.traced(watched, what, table, since))
 
 
 @router.get("/pipelines/{name}/actions", responses=gives("Actions"), response_class=Json)

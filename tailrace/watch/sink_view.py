@@ -33,7 +33,7 @@ def look(answers: Answers, memory: Memory, name: str, now_s: float) -> view.Sink
     told = _told(answers, name)
     statuses = [status for _, status in told]
     parts = tuple(_partitions(answers, memory, name, statuses, now_s))
-    verdicts = [part.verdict for part in parts] or [states.worst([])]
+    verdicts = [part.verdict for part in parts] or [states.unknown(_why_none(answers, name))]
     parked = answers.kafka.answer.parked.get(name) if isinstance(answers.kafka, Seen) else None
     verdicts += [*_of_workers(answers, name, statuses, now_s), *_of_parked(parked)]
     windows = [w for (sink, _), w in memory.partitions.items() if sink == name]
@@ -60,6 +60,13 @@ def look(answers: Answers, memory: Memory, name: str, now_s: float) -> view.Sink
         retries=sum(status.held for status in statuses),
         waterfall=None if raw is None else corrected(raw, ahead_s),
     )
+
+
+def _why_none(answers: Answers, name: str) -> str:
+    """Why no partition of the sink is known."""
+    if why := answers.sinks_away.get(name) or why_away(answers.kafka):
+        return why
+    return "none of its topics is in Kafka yet" if answers.kafka else states.silence(None, 0.0)
 
 
 def _lag_s(answers: Answers, parts: Sequence[view.Partition]) -> float | None:

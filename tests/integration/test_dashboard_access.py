@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tailrace.config import Dashboard, load
 from tailrace.dashboard import acts, desk, verification
 from tailrace.dashboard.access import Access, Refused
 from tailrace.dashboard.app import make_app
-from tailrace.dashboard.desk import MOST_STREAMS, Desk
+from tailrace.dashboard.desk import MOST_SEARCHES, MOST_STREAMS, Desk
 from tailrace.dashboard.hub import Hub
 from tailrace.dashboard.live import Stream, event
 from tailrace.dashboard.serve import serve
@@ -192,6 +193,22 @@ def test_a_form_that_never_ends(site: Site, monkeypatch: pytest.MonkeyPatch) -> 
     assert site.ask("/login", "POST", content=parts()).status_code == 408
 
 
+def test_searches_leave_threads_for_the_rest(site: Site) -> None:
+    """Any page that a browser has open can ask for many."""
+    with ExitStack() as under_way:
+        for _ in range(MOST_SEARCHES):
+            under_way.enter_context(site.desk.search())
+        for path in ("parked", "parked/mirror/1", "trace?what=1"):
+            answer = site.ask(f"/p/shop/{path}")
+            assert answer.status_code == 503
+            assert "searches are under way" in answer.text
+        for path in ("sinks/mirror/parked", "sinks/mirror/parked/groups", "trace?what=1"):
+            assert site.ask(f"/api/v1/pipelines/shop/{path}").status_code == 503
+        assert site.ask("/p/shop").status_code == 200
+    with site.desk.search():
+        assert site.ask("/").status_code == 200
+
+
 @pytest.mark.parametrize("at_s", [1e15, -1e15, float("inf"), float("nan")])
 def test_a_record_may_claim_any_time(at_s: float) -> None:
     """The page shows it all the same, with the records around it."""
@@ -342,3 +359,12 @@ def test_a_start_without_a_place_for_the_history(site: Site, tmp_path: Path) -> 
     watched = [Watched(pipeline, site.watched.spec)]
     with pytest.raises(Problem, match="TR-DSH-002"):
         serve(watched, taken / "history.sqlite", read_only=False, say=lambda _: None)
+
+
+def test_discarding_none_is_not_discarding_all(site: Site) -> None:
+    """Before any server is asked."""
+    sent = {"json": {"numbers": [], "reason": "why"}}
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    path = "/api/v1/pipelines/shop/sinks/mirror/parked/discard"
+    answer = site.ask(path, "POST", headers=headers, **sent)
+    assert (answer.status_code, answer.json()["code"]) == (400, "TR-PRK-002")

@@ -7,6 +7,7 @@ from msgspec.structs import replace as changed
 
 from consumer.event import TopicPartition
 from consumer.metrics import Place, Status
+from tailrace.asking import Away
 from tailrace.lag import Kafka, Log, Source
 from tailrace.watch import sink_view, view
 from tailrace.watch.answers import Answers, KafkaAnswer, Memory
@@ -85,3 +86,18 @@ def test_a_wrong_clock_is_no_hanging_worker() -> None:
     sink = look(replace(late, skews={skew.clock: skew}))
     assert sink.verdict.state is State.IDLE
     assert sink.workers[0].ticked_at_s == NOW_S
+
+
+def test_why_no_partition_is_known() -> None:
+    """The sentence names the server that would know, or what is not there yet."""
+    away = "No Kafka broker answers at 127.0.0.1:1."
+    reasons = {
+        away: replace(answers(), kafka=Away(away)),
+        "nothing has been heard yet": replace(answers(), kafka=None),
+        "none of its topics is in Kafka yet": replace(
+            answers(), kafka=seen(KafkaAnswer({"mirror": {}}, Kafka({"mirror": {}}, None), {}))
+        ),
+    }
+    for reason, found in reasons.items():
+        verdict = look(found).verdict
+        assert (verdict.state, verdict.reason) == (State.UNKNOWN, reason)
