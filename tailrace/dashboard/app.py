@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -81,7 +82,8 @@ async def _refuse(request: Request, error: Exception) -> Response:
     if request.url.path.startswith((api.PREFIX, "/live", "/metrics")):
         return api.Json(said, status)
     if status == 401:
-        return RedirectResponse(f"/login?to={request.url.path}", 303)
+        asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse(f"/login?to={quote(asked)}", 303)
     visitor = request.app.state.desk.access.visitor(request.headers)
     sentence = f"{said.error}{f' [{said.code}]' if said.code else ''}"
     return pages.page(

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -29,6 +30,7 @@ from tailrace.watch.history import History
 from tailrace.watch.probes import Probe
 from tailrace.watch.sampler import Sampler
 from tailrace.watch.servers import Watched
+from tailrace.watch.states import State
 
 TOKEN, VIEWER = "operator-token-of-the-tests", "viewer-token-of-the-tests"
 HOST = "127.0.0.1:9480"
@@ -100,6 +102,18 @@ def test_a_filter_does_not_make_all_well(site: Site) -> None:
     """What it hides still needs a look."""
     for path in ("/", "/?state=OK", "/?q=other"):
         assert "1 of 1 pipeline needs a look" in site.ask(path).text, path
+
+
+def test_what_is_paused_does_not_keep_up(site: Site) -> None:
+    one = site.hub.latest.pipelines[0]
+    paused = msgspec.structs.replace(one.verdict, state=State.PAUSED)
+    latest = msgspec.structs.replace(
+        site.hub.latest, pipelines=(msgspec.structs.replace(one, verdict=paused),)
+    )
+    site.desk.hub = SimpleNamespace(  # type: ignore[assignment]
+        latest=latest, lags_s=site.hub.lags_s, trouble=None, number=0
+    )
+    assert "Nothing is wrong, but not everything runs" in site.ask("/").text
 
 
 def test_a_server_that_was_not_heard_does_not_answer_yes(site: Site) -> None:
@@ -329,6 +343,8 @@ def test_who_is_not_logged_in_learns_nothing(site: Site) -> None:
     for path in ("/", "/p/shop", "/p/other", "/p/shop/trace", "/p/shop/parked/mirror/1"):
         answer = site.ask(path)
         assert (answer.status_code, answer.headers["location"]) == (303, f"/login?to={path}")
+    answer = site.ask("/p/shop/trace?what=1&since=2h")
+    assert answer.headers["location"] == "/login?to=/p/shop/trace%3Fwhat%3D1%26since%3D2h"
     for path in ("/metrics", "/api/v1/snapshot", "/live/overview", "/api/v1/pipelines/shop"):
         assert site.ask(path).status_code == 401, path
     assert site.ask("/livez").status_code == 200
