@@ -35,7 +35,10 @@ def look(answers: Answers, memory: Memory, name: str, now_s: float) -> view.Sink
     parts = tuple(_partitions(answers, memory, name, statuses, now_s))
     verdicts = [part.verdict for part in parts] or [states.unknown(_why_none(answers, name))]
     parked = answers.kafka.answer.parked.get(name) if isinstance(answers.kafka, Seen) else None
-    verdicts += [*_of_workers(answers, name, statuses, now_s), *_of_parked(parked)]
+    if parked is not None:
+        memory.counted.add(name)
+    verdicts += _of_workers(answers, name, statuses, now_s)
+    verdicts += _of_parked(parked, name in memory.counted)
     windows = [w for (sink, _), w in memory.partitions.items() if sink == name]
     arrived, applied = _rates(windows)
     ended = [status.ended for status in statuses]
@@ -191,8 +194,10 @@ def _of_workers(
             )
 
 
-def _of_parked(parked: int | None) -> Iterator[Verdict]:
+def _of_parked(parked: int | None, is_counted: bool) -> Iterator[Verdict]:
     """What came after them flows on, but source and sink are not equal."""
+    if not is_counted:
+        yield states.unknown("parked records have not been counted yet")
     if parked:
         why = f"{parked:,} record(s) are parked, not applied"
         yield Verdict(State.DEGRADED, why, "`tailrace parked list`")

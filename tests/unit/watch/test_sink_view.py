@@ -101,3 +101,15 @@ def test_why_no_partition_is_known() -> None:
     for reason, found in reasons.items():
         verdict = look(found).verdict
         assert (verdict.state, verdict.reason) == (State.UNKNOWN, reason)
+
+
+def test_nothing_is_well_before_parked_records_are_counted() -> None:
+    """As after a restart; once they were, a look that could not count them says nothing new."""
+    memory = Memory()
+    seen_so = [
+        sink_view.look(answers(parked=parked), memory, "mirror", NOW_S).verdict.state
+        for parked in (None, 3, None, 0)
+    ]
+    well = sink_view.look(answers(), Memory(), "mirror", NOW_S).verdict.state
+    assert seen_so == [State.UNKNOWN, State.DEGRADED, well, well]
+    assert not well.is_wrong
