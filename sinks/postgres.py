@@ -191,7 +191,7 @@ class PostgresSink:
             except (psycopg.DataError, psycopg.IntegrityError) as refused:
                 return refused
             finally:
-                connection.rollback()
+                self._rollback()  # the stages that this try made are gone with it
             return None
 
         return refusal.find(batch.changes, is_refused, error)

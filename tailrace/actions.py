@@ -21,10 +21,10 @@ from psycopg.types.json import Jsonb
 from connectors.errors import ConnectorError
 from connectors.spec import ConnectorSpec
 from sinks.target import load_statements
-from tailrace.asking import Away
+from tailrace.asking import Away, database
 from tailrace.config import Pipeline
 from tailrace.databases import Connection, connect, why
-from tailrace.exits import FAILED, Problem
+from tailrace.exits import FAILED, TRY_AGAIN, Problem
 
 STATEMENTS = load_statements(Path(__file__).with_name("actions.sql"))
 TABLE = "actions"
@@ -140,16 +140,18 @@ class Log:
         self.end(act.id, act.outcome)
 
     def recent(self, limit: int = 50) -> list[Entry]:
-        """The newest first. Raises Problem where the source does not answer."""
-        with connect(self.dsn, "source database") as connection:
-            try:
+        """The newest first. Raises Problem (TR-ACT-003) where the source does not answer soon."""
+        try:
+            with database(self.dsn, "source database") as connection:
                 if not self._present(connection)[1]:
                     return []
                 rows = connection.execute(self._statement("recent"), [limit]).fetchall()
-            except psycopg.Error as error:
-                raise Problem(
-                    "TR-ACT-003", f"The log of actions cannot be read: {why(error)}."
-                ) from error
+        except Away as away:
+            raise Problem(
+                "TR-ACT-003",
+                f"The log of actions cannot be read: {away.sentence}",
+                exit_code=TRY_AGAIN,
+            ) from away
         return [Entry(*row) for row in rows]
 
     def _present(self, connection: Connection) -> tuple[bool, bool]:

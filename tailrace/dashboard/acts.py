@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from tailrace import operations
 from tailrace.actions import Actor
-from tailrace.dashboard.access import Refused, Role, Visitor
+from tailrace.dashboard.access import Refused, Visitor
 from tailrace.dashboard.desk import desk_of, viewer
 from tailrace.dashboard.pages import fields, page
 from tailrace.exits import Problem
@@ -20,6 +20,8 @@ from tailrace.watch.servers import Watched
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 Viewer = Annotated[Visitor, Depends(viewer)]
+LARGEST_NUMBER = 1 << 62
+NUMBERS = "Letters are named by their numbers, at most 1,000 at a time."
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def allowed(request: Request, visitor: Visitor, form_token: str) -> Actor:
 
 def confirm(request: Request, visitor: Visitor, status: int = 200, **values: Any) -> HTMLResponse:
     """The page that asks; it has the form only for those who may."""
-    may = visitor.role is Role.OPERATOR and not desk_of(request).access.read_only
+    may = desk_of(request).access.may_act(visitor)
     is_read_only = desk_of(request).access.read_only
     why_not = "This dashboard is read-only." if is_read_only else "Operators may do this."
     defaults = {"error": "", "hidden": [], "reason_needed": False, "reason": ""}
@@ -128,9 +130,16 @@ async def act_on(name: str, act: str, request: Request, visitor: Viewer) -> Resp
 def numbers_of(text: str) -> list[int]:
     """Letters' numbers, commas between. Raises Refused."""
     words = [word for word in text.replace(",", " ").split() if word]
-    if len(words) > 1000 or not all(word.isascii() and word.isdigit() for word in words):
-        raise Refused(400, "Letters are named by their numbers, at most 1,000 at a time.")
-    return [int(word[:18]) for word in words]
+    if not all(word.isascii() and word.isdigit() and len(word) < 20 for word in words):
+        raise Refused(400, NUMBERS)
+    return some([int(word) for word in words])
+
+
+def some(numbers: list[int]) -> list[int]:
+    """The same, if a sink can have letters of these numbers. Raises Refused."""
+    if len(numbers) > 1000 or any(not 0 <= number <= LARGEST_NUMBER for number in numbers):
+        raise Refused(422, NUMBERS)
+    return numbers
 
 
 def chosen(watched: Watched, sink: str, numbers: list[int], kind: str | None) -> Choice:
@@ -153,11 +162,12 @@ def ask_redrive(name: str, sink: str, request: Request, visitor: Viewer) -> HTML
         "heading": f"Redrive to {sink}",
         "back": back,
         "command": _redrive_command(sink, numbers, kind),
-        "hidden": [("numbers", ",".join(map(str, numbers)))] + ([("kind", kind)] if kind else []),
+        "hidden": [("numbers", ",".join(map(str, numbers)))]
+        + ([] if kind is None else [("kind", kind)]),
         "effect": "These letters are applied again, each at its place in the order of changes:"
         " what came after it stays. Log in to see what would come of it.",
     }
-    if visitor.role is Role.OPERATOR:
+    if desk_of(request).access.may_act(visitor):
         choice = chosen(watched, sink, numbers, kind if not numbers else None)
         tried = decide.redrive(
             watched.pipeline, watched.spec, choice, Actor("", "dashboard"), dry_run=True
@@ -201,6 +211,8 @@ def ask_discard(name: str, sink: str, request: Request, visitor: Viewer) -> HTML
     """Says what is given up."""
     desk_of(request).sink(name, sink)
     numbers = numbers_of(",".join(request.query_params.getlist("numbers")))
+    if not numbers:
+        raise Refused(400, "Say which letters, by their numbers.")
     shown = ", ".join(map(str, numbers[:10]))
     return confirm(
         request,
@@ -231,9 +243,7 @@ async def discard(name: str, sink: str, request: Request, visitor: Viewer) -> Re
 def discarded(
     watched: Watched, sink: str, numbers: list[int], actor: Actor, reason: str
 ) -> decide.Discarded:
-    """Raises Refused and Problem."""
-    if not numbers:
-        raise Refused(400, "Say which letters, by their numbers.")
+    """Raises Problem."""
     return decide.discard(watched.pipeline, watched.spec, sink, numbers, actor, reason[:200])
 
 

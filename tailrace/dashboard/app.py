@@ -4,12 +4,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 
 from tailrace.asking import Away
 from tailrace.dashboard import acts, api, live, pages, work, work_api
@@ -24,7 +26,7 @@ ROUTERS = (
 )
 
 
-def make_app(desk: Desk, token_file: str | None = None) -> FastAPI:
+def make_app(desk: Desk, token_file: str | None = None) -> ASGIApp:
     """`token_file`: where the operator's token is, if nobody chose one."""
 
     @asynccontextmanager
@@ -47,10 +49,9 @@ def make_app(desk: Desk, token_file: str | None = None) -> FastAPI:
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_api_route("/livez", _livez, include_in_schema=False)
-    app.add_middleware(Guarded, access=desk.access)
     for kind in (Refused, Problem, Away, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, _refuse)
-    return app
+    return Guarded(app, desk.access)  # around the answers to what nobody expected, too
 
 
 def _livez() -> Response:
@@ -81,7 +82,8 @@ async def _refuse(request: Request, error: Exception) -> Response:
     if request.url.path.startswith((api.PREFIX, "/live", "/metrics")):
         return api.Json(said, status)
     if status == 401:
-        return RedirectResponse(f"/login?to={request.url.path}", 303)
+        asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse(f"/login?to={quote(asked)}", 303)
     visitor = request.app.state.desk.access.visitor(request.headers)
     sentence = f"{said.error}{f' [{said.code}]' if said.code else ''}"
     return pages.page(

@@ -1,5 +1,10 @@
 """What every request needs: the hub, the rules of access, and the pipelines' files."""
 
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import msgspec
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
@@ -11,7 +16,9 @@ from tailrace.dashboard.verification import Verifications
 from tailrace.watch.servers import Watched
 
 LARGEST_FORM_BYTES = 64 << 10
+FORM_WITHIN_S = 10.0
 MOST_STREAMS = 50
+MOST_SEARCHES = 8
 HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
@@ -32,6 +39,19 @@ class Desk(msgspec.Struct):
     watched: dict[str, Watched]
     verifications: Verifications = msgspec.field(default_factory=Verifications)
     streams: int = 0
+    searches: threading.BoundedSemaphore = msgspec.field(
+        default_factory=lambda: threading.BoundedSemaphore(MOST_SEARCHES)
+    )
+
+    @contextmanager
+    def search(self) -> Iterator[None]:
+        """While topics are read through, which would take up every thread. Raises Refused."""
+        if not self.searches.acquire(blocking=False):
+            raise Refused(503, f"{MOST_SEARCHES} searches are under way: try again in a moment.")
+        try:
+            yield
+        finally:
+            self.searches.release()
 
     def pipeline(self, name: str) -> Watched:
         """Raises Refused where there is none of that name."""
@@ -62,12 +82,16 @@ def viewer(request: Request) -> Visitor:
 
 
 async def body(request: Request) -> bytes:
-    """What was sent, up to LARGEST_FORM_BYTES. Raises Refused."""
+    """What was sent, up to LARGEST_FORM_BYTES and within FORM_WITHIN_S. Raises Refused."""
     found = b""
-    async for part in request.stream():
-        found += part
-        if len(found) > LARGEST_FORM_BYTES:
-            raise Refused(413, f"More than {LARGEST_FORM_BYTES >> 10} KiB were sent.")
+    try:
+        async with asyncio.timeout(FORM_WITHIN_S):
+            async for part in request.stream():
+                found += part
+                if len(found) > LARGEST_FORM_BYTES:
+                    raise Refused(413, f"More than {LARGEST_FORM_BYTES >> 10} KiB were sent.")
+    except TimeoutError:
+        raise Refused(408, f"It was not sent within {FORM_WITHIN_S:.0f} s.") from None
     return found
 
 

@@ -1,6 +1,7 @@
 """One thread that looks at every pipeline; whoever shows something takes the newest snapshot."""
 
 import asyncio
+import logging
 import threading
 import time
 from collections import defaultdict, deque
@@ -10,6 +11,7 @@ from tailrace.watch.sampler import Sampler
 from tailrace.watch.view import Pipeline, Snapshot
 
 SPARK = 60  # looks
+log = logging.getLogger(__name__)
 
 
 class Hub:
@@ -24,6 +26,7 @@ class Hub:
         self._thread = threading.Thread(target=self._run, name="hub", daemon=True)
         self.latest = Snapshot(time.time(), sampler.interval_s, ())
         self.number = 0
+        self._failure: str | None = None
         self.lags_s: dict[tuple[str, str], deque[float | None]] = defaultdict(
             lambda: deque(maxlen=SPARK)
         )
@@ -34,8 +37,8 @@ class Hub:
 
     @property
     def trouble(self) -> str | None:
-        """Why the history is not being kept."""
-        return self._history.trouble
+        """Why nobody looks, or why the history is not being kept."""
+        return self._failure or self._history.trouble
 
     def start(self) -> None:
         self._thread.start()
@@ -58,7 +61,7 @@ class Hub:
         return next((one for one in self.latest.pipelines if one.name == name), None)
 
     def series(self, pipeline: str, sink: str, grain: Grain, since_s: float) -> list[Point]:
-        """Of a sink, or of the source as sink ""; in order of time."""
+        """Of a sink, or of the source as sink ""; in order of time. Raises Problem."""
         with self._lock:
             return self._history.series(pipeline, sink, grain, since_s)
 
@@ -76,15 +79,23 @@ class Hub:
 
     def _run(self) -> None:
         while not self._ended.wait(self._sampler.interval_s):
-            snapshot = self._sampler.look()
-            for pipeline in snapshot.pipelines:
-                for sink in pipeline.sinks:
-                    self.lags_s[pipeline.name, sink.name].append(sink.lag_s)
-            with self._lock:
-                self._history.add(snapshot)
-            self.latest = snapshot
-            self.number += 1
-            self._wake()
+            try:
+                self._show(self._sampler.look())
+                self._failure = None
+                with self._lock:
+                    self._history.add(self.latest)
+            except Exception as error:  # what was seen before must not stand for now
+                log.exception("the look failed")
+                self._failure = f"The look failed ({type(error).__name__}); see the log."
+                self._show(Snapshot(time.time(), self._sampler.interval_s, ()))
+
+    def _show(self, snapshot: Snapshot) -> None:
+        for pipeline in snapshot.pipelines:
+            for sink in pipeline.sinks:
+                self.lags_s[pipeline.name, sink.name].append(sink.lag_s)
+        self.latest = snapshot
+        self.number += 1
+        self._wake()
 
     def _wake(self) -> None:
         for loop, event in tuple(self._waiting):

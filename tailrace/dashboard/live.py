@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
+from starlette.types import Receive, Scope, Send
 
 from tailrace.dashboard.access import Refused
 from tailrace.dashboard.desk import MOST_STREAMS, Desk, desk_of, viewer
@@ -32,7 +33,7 @@ def overview(desk: Desk, wanted: Mapping[str, str]) -> str:
         snapshot=snapshot,
         pipelines=found,
         filtered=bool(q or state),
-        wrong=[one for one in found if one.verdict.state.is_wrong],
+        wrong=[one for one in snapshot.pipelines if one.verdict.state.is_wrong],
         counts=counts(snapshot.pipelines),
         lags_s=desk.hub.lags_s,
         trouble=desk.hub.trouble,
@@ -105,6 +106,32 @@ class Fragments:
         return html
 
 
+class Stream(StreamingResponse):
+    """Counted for as long as it is open, whoever ends it. Raises Refused where too many are."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, desk: Desk, events: AsyncIterator[str]) -> None:
+        super().__init__(events)
+        self._desk = desk
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._desk.streams >= MOST_STREAMS:
+            raise Refused(503, f"More than {MOST_STREAMS} pages are open; close some.")
+        self._desk.streams += 1
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._desk.streams -= 1
+
+
+def event(number: int, html: str) -> str:
+    """As the standard of server-sent events has it, where each of CR, LF and CRLF ends a line."""
+    lines = html.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    data = "".join(f"data: {line}\n" for line in lines)
+    return f"id: {number}\n{data}\n"
+
+
 @router.get("/{what}", dependencies=[Depends(viewer)])
 async def stream(what: str, request: Request) -> StreamingResponse:
     """Server-sent events without a name: htmx swaps each into the page."""
@@ -112,22 +139,15 @@ async def stream(what: str, request: Request) -> StreamingResponse:
     fragments: Fragments = request.app.state.fragments
     if what not in FRAGMENTS:
         raise Refused(404, f"There is no page {what:.60}.")
-    if desk.streams >= MOST_STREAMS:
-        raise Refused(503, f"More than {MOST_STREAMS} pages are open; close some.")
     wanted = {name: request.query_params.get(name, "")[:200] for name in ("name", "q", "state")}
     if what != "overview":
         desk.pipeline(wanted["name"])
 
     async def send() -> AsyncIterator[str]:
-        desk.streams += 1
-        try:
-            number, until_s = desk.hub.number, time.monotonic() + 3600
-            while not desk.hub.is_stopping and time.monotonic() < until_s:
-                html = await run_in_threadpool(fragments.get, desk, what, wanted)
-                lines = "".join(f"data: {line}\n" for line in html.split("\n"))
-                yield f"id: {number}\n{lines}\n"
-                number = await desk.hub.news(number)
-        finally:
-            desk.streams -= 1
+        number, until_s = desk.hub.number, time.monotonic() + 3600
+        while not desk.hub.is_stopping and time.monotonic() < until_s:
+            html = await run_in_threadpool(fragments.get, desk, what, wanted)
+            yield event(number, html)
+            number = await desk.hub.news(number)
 
-    return StreamingResponse(send(), media_type="text/event-stream")
+    return Stream(desk, send())

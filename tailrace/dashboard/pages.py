@@ -10,8 +10,10 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from tailrace.dashboard.access import COOKIE, SESSION_S, Refused, Visitor
 from tailrace.dashboard.desk import body, desk_of, viewer
+from tailrace.dashboard.hub import Hub
 from tailrace.dashboard.live import Fragments
 from tailrace.dashboard.show import level, render
+from tailrace.exits import Problem
 from tailrace.watch.history import STEP_S, Grain, Point
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -87,7 +89,7 @@ def pipeline(name: str, request: Request, visitor: Viewer, range: str = "15 min"
     grain_s, minutes = RANGES[range]
     since_s = time.time() - 60 * minutes
     sinks = [
-        {"name": sink, "points": _thinned(desk.hub.series(name, sink, grain_s, since_s))}
+        {"name": sink} | _history(desk.hub, name, sink, grain_s, since_s)
         for sink in watched.pipeline.sinks
     ]
     return live_page(
@@ -111,7 +113,7 @@ def source(name: str, request: Request, visitor: Viewer) -> HTMLResponse:
     """Slot, connector and the log that is kept."""
     desk = desk_of(request)
     desk.pipeline(name)
-    points = _thinned(desk.hub.series(name, "", 1, time.time() - 3600))
+    past = _history(desk.hub, name, "", 1, time.time() - 3600)
     return live_page(
         request,
         visitor,
@@ -120,8 +122,16 @@ def source(name: str, request: Request, visitor: Viewer) -> HTMLResponse:
         title=f"source of {name}",
         name=name,
         here="source",
-        points=points,
+        past=past,
     )
+
+
+def _history(hub: Hub, name: str, sink: str, grain_s: Grain, since_s: float) -> dict[str, Any]:
+    """The points, or why there are none: the page tells of now, whatever became of the past."""
+    try:
+        return {"points": _thinned(hub.series(name, sink, grain_s, since_s)), "trouble": ""}
+    except Problem as problem:
+        return {"points": [], "trouble": problem.sentence}
 
 
 def _thinned(points: Sequence[Point]) -> list[Point]:

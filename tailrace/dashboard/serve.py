@@ -1,6 +1,5 @@
 """`tailrace dashboard` as a process: checks who may reach it, then serves until a signal."""
 
-import ipaddress
 import logging
 import os
 import secrets
@@ -11,7 +10,7 @@ from pathlib import Path
 import uvicorn
 
 from tailrace.config import Dashboard
-from tailrace.dashboard.access import LOOPBACK, Access
+from tailrace.dashboard.access import Access, is_loopback
 from tailrace.dashboard.app import make_app
 from tailrace.dashboard.desk import Desk
 from tailrace.dashboard.hub import Hub
@@ -28,33 +27,34 @@ def serve(
 ) -> None:
     """
     Until SIGTERM or SIGINT. Raises Problem (TR-DSH-004) where it would be open to others without
-    tokens, and (TR-DSH-005) where the address is taken.
+    tokens, (TR-DSH-005) where the address is taken, and (TR-DSH-002) for the history.
     """
     settings = watched[0].pipeline.dashboard
     check_open(settings)
-    listening = _listen(settings)
-    token, token_file = _operator_token(settings, history)
-    access = Access(token, settings.viewer_token, read_only=read_only)
-    hub = Hub(Sampler(watched), History(history))
-    desk = Desk(hub, access, {one.pipeline.name: one for one in watched})
-    app = make_app(desk, token_file)
-    hub.start()
-    host, port = listening.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    say(f"Dashboard of {len(watched)} pipeline(s): http://{shown}:{port}/")
-    if token_file and not read_only:
-        say(f"To act, log in with the token in {token_file}.")
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    config = uvicorn.Config(
-        app,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        log_level="warning",
-        timeout_graceful_shutdown=CLOSE_WITHIN_S,
-        limit_concurrency=200,
-    )
-    Server(config, hub).run(sockets=[listening])
+    with _listen(settings) as listening:
+        kept = History(history)
+        token, token_file = _operator_token(settings, history)
+        access = Access(token, settings.viewer_token, read_only=read_only)
+        hub = Hub(Sampler(watched), kept)
+        desk = Desk(hub, access, {one.pipeline.name: one for one in watched})
+        app = make_app(desk, token_file)
+        hub.start()
+        host, port = listening.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        say(f"Dashboard of {len(watched)} pipeline(s): http://{shown}:{port}/")
+        if token_file and not read_only:
+            say(f"To act, log in with the token in {token_file}.")
+        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+        config = uvicorn.Config(
+            app,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            log_level="warning",
+            timeout_graceful_shutdown=CLOSE_WITHIN_S,
+            limit_concurrency=200,
+        )
+        Server(config, hub).run(sockets=[listening])
 
 
 class Server(uvicorn.Server):
@@ -81,14 +81,6 @@ def check_open(settings: Dashboard) -> None:
     )
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach it."""
-    try:
-        return host in LOOPBACK or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _listen(settings: Dashboard) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
@@ -107,7 +99,6 @@ def _operator_token(settings: Dashboard, history: Path) -> tuple[str, str | None
         return settings.operator_token, None
     token = secrets.token_urlsafe(24)
     file = history.with_suffix(".operator-token")
-    file.parent.mkdir(parents=True, exist_ok=True)
     file.unlink(missing_ok=True)
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as out:

@@ -62,7 +62,10 @@ def clock(at_s: float | None, *, fine: bool = False) -> Markup:
     """A time of day with its date behind it; `fine`: with milliseconds."""
     if at_s is None:
         return Markup("?")
-    when = datetime.fromtimestamp(at_s, UTC)
+    try:
+        when = datetime.fromtimestamp(at_s, UTC)
+    except (ValueError, OverflowError, OSError):  # a record may claim any time
+        return Markup("{:.0f} s after 1970").format(at_s)
     shown = f"{when:%H:%M:%S}" + (f".{when.microsecond // 1000:03d}" if fine else "")
     return Markup('<time datetime="{}" title="{} UTC">{} UTC</time>').format(
         when.isoformat(timespec="milliseconds"), f"{when:%Y-%m-%d %H:%M:%S}", shown

@@ -65,4 +65,6 @@ def _compare(watched: Watched, sink: str, run: Run) -> None:
     except psycopg.Error as error:
         run.problem = f"A server broke it off: {why(error)}."
     finally:
+        if not (run.results or run.problem):  # else it would seem that nothing differs
+            run.problem = "The comparison failed; see the dashboard's log."
         run.ended_at_s = time.time()

@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse
 from tailrace.actions import log_of
 from tailrace.asking import Away
 from tailrace.dashboard.access import Visitor
+from tailrace.dashboard.acts import LARGEST_NUMBER
 from tailrace.dashboard.desk import desk_of, viewer
 from tailrace.dashboard.pages import live_page, page
 from tailrace.exits import Problem
@@ -21,7 +22,6 @@ from tailrace.watch.servers import Watched
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 Viewer = Annotated[Visitor, Depends(viewer)]
-LARGEST_NUMBER = 1 << 62
 BACK = re.compile(r"(\d{1,6})(m|h|d)")
 UNIT_S = {"m": 60, "h": 3600, "d": 86400}
 
@@ -37,8 +37,11 @@ def parked(
     desk_of(request).sink(name, chosen)
     values: dict[str, Any] = {"groups": [], "page": None, "trouble": ""}
     try:
-        values["groups"] = letters.groups(watched.pipeline, chosen)
-        values["page"] = letters.read(watched.pipeline, chosen, after=min(after, LARGEST_NUMBER))
+        with desk_of(request).search():
+            values["groups"] = letters.groups(watched.pipeline, chosen)
+            values["page"] = letters.read(
+                watched.pipeline, chosen, after=min(after, LARGEST_NUMBER)
+            )
     except (Away, Problem) as error:
         values["trouble"] = error.sentence
     return page(
@@ -58,7 +61,8 @@ def parked(
 def letter(name: str, sink: str, number: int, request: Request, visitor: Viewer) -> HTMLResponse:
     """One letter: why, where from, before and after."""
     watched = desk_of(request).sink(name, sink)
-    found = letters.one(watched.pipeline, sink, number)
+    with desk_of(request).search():
+        found = letters.one(watched.pipeline, sink, number)
     return page(
         request,
         "letter.html",
@@ -85,7 +89,8 @@ def trace(
     found, trouble = None, ""
     if what:
         try:
-            found = traced(watched, what, table, since)
+            with desk_of(request).search():
+                found = traced(watched, what, table, since)
             trouble = "" if found.changes else not_found(found)
         except (Away, Problem) as error:
             trouble = error.sentence

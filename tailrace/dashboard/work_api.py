@@ -74,13 +74,15 @@ def parked(
     sink: str,
     request: Request,
     _: Viewer,
-    after: Annotated[int, Query(ge=-1, le=work.LARGEST_NUMBER)] = -1,
+    after: Annotated[int, Query(ge=-1, le=acts.LARGEST_NUMBER)] = -1,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     resolved: bool = False,
 ) -> Any:
     """Letters of one sink that are open, or all."""
-    watched = desk_of(request).sink(name, sink)
-    return Json(read(watched.pipeline, sink, after=after, limit=limit, resolved=resolved))
+    desk = desk_of(request)
+    watched = desk.sink(name, sink)
+    with desk.search():
+        return Json(read(watched.pipeline, sink, after=after, limit=limit, resolved=resolved))
 
 
 @router.get(
@@ -90,7 +92,10 @@ def parked(
 )
 def parked_groups(name: str, sink: str, request: Request, _: Viewer) -> Any:
     """Open letters by table and kind of reason."""
-    return Json(groups(desk_of(request).sink(name, sink).pipeline, sink))
+    desk = desk_of(request)
+    watched = desk.sink(name, sink)
+    with desk.search():
+        return Json(groups(watched.pipeline, sink))
 
 
 @router.get(
@@ -100,7 +105,10 @@ def parked_groups(name: str, sink: str, request: Request, _: Viewer) -> Any:
 )
 def parked_one(name: str, sink: str, number: int, request: Request, _: Viewer) -> Any:
     """One letter."""
-    return Json(one(desk_of(request).sink(name, sink).pipeline, sink, number))
+    desk = desk_of(request)
+    watched = desk.sink(name, sink)
+    with desk.search():
+        return Json(one(watched.pipeline, sink, number))
 
 
 @router.post(
@@ -113,10 +121,10 @@ async def redrive(name: str, sink: str, request: Request, visitor: Viewer) -> An
     """Apply letters again, or see what would come of it."""
     actor, sent = await asked(request, visitor, Redrive)
     watched = desk_of(request).sink(name, sink)
-    _check(sent.numbers)
+    numbers = acts.some(sent.numbers)
 
     def act() -> decide.Redriven:
-        choice = acts.chosen(watched, sink, sent.numbers, sent.kind)
+        choice = acts.chosen(watched, sink, numbers, sent.kind)
         return decide.redrive(
             watched.pipeline, watched.spec, choice, actor, sent.reason[:200], dry_run=sent.dry_run
         )
@@ -134,14 +142,9 @@ async def discard(name: str, sink: str, request: Request, visitor: Viewer) -> An
     """Give letters up."""
     actor, sent = await asked(request, visitor, Discard)
     watched = desk_of(request).sink(name, sink)
-    _check(sent.numbers)
+    numbers = acts.some(sent.numbers)
     done = acts.discarded
-    return Json(await run_in_threadpool(done, watched, sink, sent.numbers, actor, sent.reason))
-
-
-def _check(numbers: list[int]) -> None:
-    if len(numbers) > 1000 or any(not 0 <= number <= work.LARGEST_NUMBER for number in numbers):
-        raise Refused(422, "Letters are named by their numbers, at most 1,000 at a time.")
+    return Json(await run_in_threadpool(done, watched, sink, numbers, actor, sent.reason))
 
 
 @router.post(
@@ -168,7 +171,10 @@ def trace(
     since: Annotated[str, Query(description="How far back, like 30m or 2h")] = "",
 ) -> Any:
     """The life of the changes of an LSN, an event id or a key."""
-    return Json(work.traced(desk_of(request).pipeline(name), what, table, since))
+    desk = desk_of(request)
+    watched = desk.pipeline(name)
+    with desk.search():
+        return Json(work.traced(watched, what, table, since))
 
 
 @router.get("/pipelines/{name}/actions", responses=gives("Actions"), response_class=Json)

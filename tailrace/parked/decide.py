@@ -238,9 +238,11 @@ def discard(
     """
     Give these letters up: they leave the list, and stay in the topic.
 
-    Raises Problem: TR-PRK-003 without a reason, TR-PRK-002 unless every one is open; then nothing
-    is done. TR-ACT-001, TR-PRK-004 and Away as `redrive`.
+    Raises Problem: TR-PRK-003 without a reason, TR-PRK-002 unless every one is open and there is
+    one; then nothing is done. TR-ACT-001, TR-PRK-004 and Away as `redrive`.
     """
+    if not numbers:  # to `choose` none means all
+        raise Problem("TR-PRK-002", "Say which letters, by their numbers.", exit_code=USAGE)
     if not reason.strip():
         raise Problem(
             "TR-PRK-003",

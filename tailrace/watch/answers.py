@@ -62,13 +62,17 @@ def window() -> deque[Any]:
 
 @dataclass
 class Memory:
-    """Windows of samples by what they are of, and the verdict on each."""
+    """
+    Windows of samples by what they are of, and the verdict on each. `counted`: sinks whose parked
+    records were counted once; later they are not known for a look or so at a time.
+    """
 
     partitions: dict[tuple[str, TopicPartition], deque[partition_state.Sample]] = field(
         default_factory=dict
     )
     source: deque[source_state.Sample] = field(default_factory=window)
     verdicts: dict[object, Verdict] = field(default_factory=dict)
+    counted: set[str] = field(default_factory=set)
 
     def since(self, of: object, verdict: Verdict, now_s: float) -> Verdict:
         """The verdict, with the time since when it has been so."""

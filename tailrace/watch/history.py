@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from sinks.target import load_statements
-from tailrace.exits import FAILED, Problem
+from tailrace.exits import FAILED, TRY_AGAIN, Problem
 from tailrace.watch import view
 from tailrace.watch.states import State
 
@@ -20,6 +20,7 @@ LOOKS_S = 3600.0
 STEP_S: Literal[30] = 30
 STEPS_S = 24 * 3600.0
 FORGET_EVERY_S = 60.0
+LOCKED_S = 0.5  # somebody else's lock may hold up a look for so long
 _STATEMENTS = load_statements(Path(__file__).with_name("history.sql"))
 
 Grain = Literal[1, 30]
@@ -51,11 +52,13 @@ class History:
     def __init__(self, path: Path | None) -> None:
         self.trouble: str | None = None
         self._steps: dict[tuple[str, str], Point] = {}
-        self._forget_at_s = 0.0
+        self._forgot_at_s = 0.0
         try:
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = sqlite3.connect(path or ":memory:", check_same_thread=False)
+            self._file = sqlite3.connect(
+                path or ":memory:", check_same_thread=False, timeout=LOCKED_S
+            )
             self._file.execute("PRAGMA journal_mode = WAL")
             self._file.execute("PRAGMA synchronous = NORMAL")
             self._file.execute(_STATEMENTS["schema"])
@@ -78,18 +81,27 @@ class History:
         try:
             with self._file:
                 self._file.executemany(_STATEMENTS["add"], rows)
-                if snapshot.at_s > self._forget_at_s:
-                    self._forget_at_s = snapshot.at_s + FORGET_EVERY_S
-                    self._file.execute(_STATEMENTS["forget"], (1, snapshot.at_s - LOOKS_S))
-                    self._file.execute(_STATEMENTS["forget"], (STEP_S, snapshot.at_s - STEPS_S))
+                if abs(snapshot.at_s - self._forgot_at_s) > FORGET_EVERY_S:
+                    self._forgot_at_s = snapshot.at_s
+                    for grain_s, kept_s in ((1, LOOKS_S), (STEP_S, STEPS_S)):
+                        kept = (grain_s, snapshot.at_s - kept_s, snapshot.at_s)
+                        self._file.execute(_STATEMENTS["forget"], kept)
             self.trouble = None
         except sqlite3.Error as error:
             self.trouble = f"The history is not being kept: {error}."
 
     def series(self, pipeline: str, sink: str, grain: Grain, since_s: float) -> list[Point]:
-        """In order of time."""
-        found = self._file.execute(_STATEMENTS["series"], (grain, pipeline, sink, since_s))
-        return [Point(at_s, State(state), *rest) for at_s, state, *rest in found]
+        """In order of time. Raises Problem (TR-DSH-007) where the file cannot be read."""
+        try:
+            found = self._file.execute(_STATEMENTS["series"], (grain, pipeline, sink, since_s))
+            return [Point(at_s, State(state), *rest) for at_s, state, *rest in found]
+        except (sqlite3.Error, ValueError) as error:
+            raise Problem(
+                "TR-DSH-007",
+                f"The history cannot be read ({error}): if that does not pass, name another file"
+                " with --history.",
+                exit_code=TRY_AGAIN,
+            ) from error
 
     def _steps_done(
         self, points: Sequence[tuple[tuple[str, str], Point]]

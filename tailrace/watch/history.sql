@@ -14,8 +14,8 @@ CREATE TABLE IF NOT EXISTS points (
 INSERT OR REPLACE INTO points VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: forget
--- An hour of looks, and a day of sums.
-DELETE FROM points WHERE grain_s = ? AND at_s < ?;
+-- An hour of looks, a day of sums, and what is yet to come, since the clock was set back.
+DELETE FROM points WHERE grain_s = ? AND (at_s < ? OR at_s > ?);
 
 -- name: series
 -- Of one sink, or of the source as sink ''.

@@ -12,7 +12,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from tailrace.watch.metric_list import OF_THE_PIPELINE
-from tailrace.watch.states import STALE_INTERVALS, State
+from tailrace.watch.states import State
 from tailrace.watch.view import Pipeline, Sink, Snapshot
 
 Rows = Iterator[tuple[tuple[str, ...], float | None]]
@@ -64,10 +64,8 @@ def _skews(pipeline: Pipeline, _: Snapshot) -> Rows:
 
 
 def _servers(pipeline: Pipeline, snapshot: Snapshot) -> Rows:
-    oldest_s = snapshot.at_s - STALE_INTERVALS * snapshot.interval_s
     for server in pipeline.servers:
-        is_heard = server.seen_at_s is not None and server.seen_at_s >= oldest_s
-        yield (server.name,), 0.0 if server.away else (1.0 if is_heard else None)
+        yield (server.name,), server.answers(snapshot)
 
 
 _READS: Mapping[str, Callable[[Pipeline, Snapshot], Rows]] = {

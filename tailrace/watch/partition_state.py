@@ -9,7 +9,7 @@ a word.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tailrace.watch.states import STALE_INTERVALS, WINDOW, State, Verdict, silence, unknown
+from tailrace.watch.states import WINDOW, State, Verdict, is_news, silence, unknown
 
 TOO_FAR_S = 3600.0  # at a pace that takes longer than this, it might as well stand still
 
@@ -40,8 +40,8 @@ def judge(
 ) -> Verdict:
     """The state of one partition of one sink. The window is in order of time, the newest last."""
     last = window[-1] if window else None
-    if last is None or now_s - last.at_s > STALE_INTERVALS * interval_s:
-        return unknown(silence(None if last is None else now_s - last.at_s))
+    if last is None or not is_news(last.at_s, now_s, interval_s):
+        return unknown(silence(last.at_s if last else None, now_s))
     known = [s for s in window if s.applied is not None and s.end is not None][-WINDOW:]
     for rule in (_lost, _blocked, _no_worker, _not_known):
         if verdict := rule(last):

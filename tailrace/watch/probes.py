@@ -84,12 +84,13 @@ class Probe(Generic[Connection, Answer]):
         before_s = time.thread_time() + self._spent_s(connection)
         while not self._ended.is_set():
             asked_at_s = time.time()
+            again_at_s = time.monotonic() + self.interval_s  # no clock that may be set back
             answer = self._look(connection)
             self.seen = Seen(answer, asked_at_s, time.time())
             self.away = None
             spent_s = time.thread_time() + self._spent_s(connection)
             self.cost_s, before_s = spent_s - before_s, spent_s
-            self._ended.wait(max(0.0, asked_at_s + self.interval_s - time.time()))
+            self._ended.wait(max(0.0, again_at_s - time.monotonic()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ class Sampler:
             )
         self._watched = watched
         self._shortest_s = interval_s
+        self._looked_at_s = 0.0
         self._memories: dict[str, Memory] = defaultdict(Memory)
         self._clocks: dict[tuple[int, str], tuple[Clock, float]] = {}
         self._servers = Servers(watched, interval_s)
@@ -55,6 +56,9 @@ class Sampler:
     def look(self, now_s: float | None = None) -> view.Snapshot:
         """The pipelines as their servers last described them, worst first."""
         now_s, began_s = now_s or time.time(), time.thread_time()
+        if now_s < self._looked_at_s - self.interval_s:
+            self._memories.clear()  # the clock was set back: what is remembered is yet to come
+        self._looked_at_s = now_s
         found = [
             assemble.pipeline(self._answers(one), self._memories[one.pipeline.name], now_s)
             for one in self._watched

@@ -26,7 +26,7 @@ from tailrace.parked.resolutions import count_decided
 from tailrace.watch import probes
 from tailrace.watch.answers import KafkaAnswer, Offsets
 from tailrace.watch.probes import Probe, Seen
-from tailrace.watch.states import STALE_INTERVALS
+from tailrace.watch.states import is_news
 from tailrace.wiring import dead_letter_topic, group_of, topic_of
 
 SourceAnswer = Mapping[str, Source]
@@ -208,10 +208,10 @@ class Servers:
         found: dict[str, SinkAnswer | None] = {}
         for name, sink in one.pipeline.sinks.items():
             probe = self.sinks[sink.dsn]
-            age_s = time.time() - probe.seen.answered_at_s if probe.seen else float("inf")
-            is_fresh = probe.away is None and age_s <= STALE_INTERVALS * self.interval_s
+            seen = None if probe.away else probe.seen
+            is_fresh = seen and is_news(seen.answered_at_s, time.time(), self.interval_s)
             group = group_of(one.pipeline, name)
-            found[name] = probe.seen.answer[group] if probe.seen and is_fresh else None
+            found[name] = seen.answer[group] if seen and is_fresh else None
         return found
 
 

@@ -32,9 +32,12 @@ def look(answers: Answers, memory: Memory, name: str, now_s: float) -> view.Sink
     told = _told(answers, name)
     statuses = [status for _, status in told]
     parts = tuple(_partitions(answers, memory, name, statuses, now_s))
-    verdicts = [part.verdict for part in parts] or [states.worst([])]
+    verdicts = [part.verdict for part in parts] or [states.unknown(_why_none(answers, name))]
     parked = answers.kafka.answer.parked.get(name) if isinstance(answers.kafka, Seen) else None
-    verdicts += [*_of_workers(answers, name, statuses, now_s), *_of_parked(parked)]
+    if parked is not None:
+        memory.counted.add(name)
+    verdicts += _of_workers(answers, name, statuses, now_s)
+    verdicts += _of_parked(parked, name in memory.counted)
     windows = [w for (sink, _), w in memory.partitions.items() if sink == name]
     arrived, applied = _rates(windows)
     ended = [status.ended for status in statuses]
@@ -59,6 +62,13 @@ def look(answers: Answers, memory: Memory, name: str, now_s: float) -> view.Sink
         retries=sum(status.held for status in statuses),
         waterfall=None if raw is None else corrected(raw, ahead_s),
     )
+
+
+def _why_none(answers: Answers, name: str) -> str:
+    """Why no partition of the sink is known."""
+    if why := answers.sinks_away.get(name) or why_away(answers.kafka):
+        return why
+    return "none of its topics is in Kafka yet" if answers.kafka else states.silence(None, 0.0)
 
 
 def _lag_s(answers: Answers, parts: Sequence[view.Partition]) -> float | None:
@@ -176,8 +186,8 @@ def _of_workers(
     if not statuses and not away:
         yield states.unknown(why_away(answers.workers) or f"no worker of {sink} answers")
     said_at_s = answers.workers.answered_at_s if isinstance(answers.workers, Seen) else now_s
-    if now_s - said_at_s > states.STALE_INTERVALS * answers.interval_s:
-        yield states.unknown(f"of the workers {states.silence(now_s - said_at_s)}")
+    if not states.is_news(said_at_s, now_s, answers.interval_s):
+        yield states.unknown(f"of the workers {states.silence(said_at_s, now_s)}")
     for status in statuses:
         name = f"worker {status.worker}"
         if not status.pid:
@@ -197,8 +207,10 @@ def _of_workers(
             )
 
 
-def _of_parked(parked: int | None) -> Iterator[Verdict]:
+def _of_parked(parked: int | None, is_counted: bool) -> Iterator[Verdict]:
     """What came after them flows on, but source and sink are not equal."""
+    if not is_counted:
+        yield states.unknown("parked records have not been counted yet")
     if parked:
         why = f"{parked:,} record(s) are parked, not applied"
         yield Verdict(State.DEGRADED, why, "`tailrace parked list`")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tailrace.watch.states import STALE_INTERVALS, State, Verdict, silence, unknown
+from tailrace.watch.states import State, Verdict, is_news, silence, unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,8 @@ class Sample:
 def judge(window: Sequence[Sample], now_s: float, *, interval_s: float) -> Verdict:
     """The state of slot, connector and the way into Kafka."""
     last = window[-1] if window else None
-    if last is None or now_s - last.at_s > STALE_INTERVALS * interval_s:
-        return unknown(silence(None if last is None else now_s - last.at_s))
+    if last is None or not is_news(last.at_s, now_s, interval_s):
+        return unknown(silence(last.at_s if last else None, now_s))
     rules: tuple[Callable[[Sample], Verdict | None], ...] = (
         _not_registered,
         _slot_lost,

@@ -75,8 +75,15 @@ def unknown(why: str) -> Verdict:
     return Verdict(State.UNKNOWN, why, "see what the reason names; `tailrace doctor` checks it all")
 
 
-def silence(age_s: float | None) -> str:
+def is_news(at_s: float | None, now_s: float, interval_s: float) -> bool:
+    """Whether it was heard of late; what seems to come later is from before a clock was set."""
+    return at_s is not None and abs(now_s - at_s) <= STALE_INTERVALS * interval_s
+
+
+def silence(at_s: float | None, now_s: float) -> str:
     """How long nothing has been heard; None: ever."""
-    if age_s is None:
+    if at_s is None:
         return "nothing has been heard yet"
-    return f"nothing has been heard for {age_s:.0f} s"
+    if at_s > now_s:
+        return "nothing has been heard since the clock was set"
+    return f"nothing has been heard for {now_s - at_s:.0f} s"

@@ -7,7 +7,7 @@ the sampler's clock; lags are differences on the source's clock.
 
 import msgspec
 
-from tailrace.watch.states import State, Verdict
+from tailrace.watch.states import State, Verdict, is_news
 
 
 class Stage(msgspec.Struct, frozen=True):
@@ -132,6 +132,12 @@ class Server(msgspec.Struct, frozen=True):
     name: str
     away: str | None
     seen_at_s: float | None
+
+    def answers(self, snapshot: "Snapshot") -> bool | None:
+        """None: neither an answer of late nor an error."""
+        if self.away:
+            return False
+        return is_news(self.seen_at_s, snapshot.at_s, snapshot.interval_s) or None
 
 
 class Pipeline(msgspec.Struct, frozen=True):

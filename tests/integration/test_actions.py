@@ -8,8 +8,9 @@ import pytest
 from psycopg import sql
 
 from devstack.process import free_ports
+from tailrace import asking
 from tailrace.actions import Actor, Log
-from tailrace.exits import Problem
+from tailrace.exits import TRY_AGAIN, Problem
 from tailrace.harness.databases import Databases
 
 ADA = Actor("ada", "cli")
@@ -100,3 +101,16 @@ def test_the_table_is_made_once_by_many(log: Log) -> None:
         made = list(pool.map(lambda n: log.begin(ADA, "try", str(n), "", None), range(16)))
     assert len(set(made)) == 16
     assert len(log.recent(10)) == 10
+
+
+def test_a_locked_log_holds_nobody_up(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that waited for the lock would wait as long as its holder likes."""
+    monkeypatch.setattr(asking, "ANSWER_WITHIN_S", 1)
+    with log.logged(ADA, "pause", "connector shop"):
+        pass
+    with psycopg.connect(log.dsn) as other:
+        table = sql.Identifier(log.schema, "actions")
+        other.execute(sql.SQL("LOCK TABLE {}").format(table))
+        with pytest.raises(Problem, match="TR-ACT-003") as refused:
+            log.recent()
+        assert refused.value.exit_code == TRY_AGAIN

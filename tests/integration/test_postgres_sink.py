@@ -58,10 +58,13 @@ def applied(database: Database, *batches: Batch) -> None:
     sink.close()
 
 
-def test_what_a_constraint_refuses_is_named(simple: Database) -> None:
+@pytest.mark.parametrize("op", ["c", "u"])
+def test_what_a_constraint_refuses_is_named(simple: Database, op: str) -> None:
+    """Whether copied or staged, with the first batch of a session."""
     log, sink = Log(), simple.sink()
     sink.positions([P0])
-    batch = log.batch(*(row(log, i, "bad" if i in (3, 8) else "ok", 10 + i) for i in range(10)))
+    notes = ["bad" if i in (3, 8) else "ok" for i in range(10)]
+    batch = log.batch(*(row(log, i, note, 10 + i, op) for i, note in enumerate(notes)))
     with pytest.raises(Rejected) as caught:
         sink.apply(batch)
     sink.close()

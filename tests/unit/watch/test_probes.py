@@ -1,5 +1,6 @@
 """A probe keeps the newest answer, and says why there is none, whatever went wrong."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -37,4 +38,18 @@ def test_an_answer_after_none(error: Exception, sentence: str) -> None:
     answers[0] = "up"
     eventually(lambda: probe.seen is not None and probe.seen.answer == "up", 5)
     assert probe.away is None
+    probe.stop()
+
+
+def test_a_clock_that_is_set_back_holds_up_no_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else nobody would ask for as long as it was set back, and old answers would look new."""
+    asked: list[float] = []
+
+    def look(_: None) -> None:
+        asked.append(time.time())
+        monkeypatch.setattr(time, "time", lambda: asked[0] - 3600)
+
+    probe = Probe("it", opened, look, interval_s=0.01)
+    probe.start()
+    eventually(lambda: len(asked) > 2, 5)
     probe.stop()

@@ -7,6 +7,7 @@ from msgspec.structs import replace as changed
 
 from consumer.event import TopicPartition
 from consumer.metrics import Place, Status
+from tailrace.asking import Away
 from tailrace.lag import Kafka, Log, Source
 from tailrace.watch import sink_view, view
 from tailrace.watch.answers import Answers, KafkaAnswer, Memory
@@ -95,3 +96,30 @@ def test_how_long_a_look_is_ago_says_nothing_of_the_worker() -> None:
     silent = replace(slow, kafka=replace(slow.kafka, answered_at_s=NOW_S + 61))
     verdict = sink_view.look(silent, Memory(), "mirror", NOW_S + 61).verdict
     assert (verdict.state, "workers" in verdict.reason) == (State.UNKNOWN, True)
+
+
+def test_why_no_partition_is_known() -> None:
+    """The sentence names the server that would know, or what is not there yet."""
+    away = "No Kafka broker answers at 127.0.0.1:1."
+    reasons = {
+        away: replace(answers(), kafka=Away(away)),
+        "nothing has been heard yet": replace(answers(), kafka=None),
+        "none of its topics is in Kafka yet": replace(
+            answers(), kafka=seen(KafkaAnswer({"mirror": {}}, Kafka({"mirror": {}}, None), {}))
+        ),
+    }
+    for reason, found in reasons.items():
+        verdict = look(found).verdict
+        assert (verdict.state, verdict.reason) == (State.UNKNOWN, reason)
+
+
+def test_nothing_is_well_before_parked_records_are_counted() -> None:
+    """As after a restart; once they were, a look that could not count them says nothing new."""
+    memory = Memory()
+    seen_so = [
+        sink_view.look(answers(parked=parked), memory, "mirror", NOW_S).verdict.state
+        for parked in (None, 3, None, 0)
+    ]
+    well = sink_view.look(answers(), Memory(), "mirror", NOW_S).verdict.state
+    assert seen_so == [State.UNKNOWN, State.DEGRADED, well, well]
+    assert not well.is_wrong

@@ -67,6 +67,9 @@ class TestPartition:
     def test_old_telemetry_is_none(self) -> None:
         assert judged(steady(), NOW_S + 3).state is State.IDLE
         assert judged(steady(), NOW_S + 3.1).state is State.UNKNOWN
+        set_back = judged(steady(), NOW_S - 3600)
+        assert set_back.state is State.UNKNOWN
+        assert "since the clock was set" in set_back.reason
 
     def test_the_first_record_after_a_quiet_is_no_stop(self) -> None:
         assert judged(window([5] * WINDOW, [5] * 9 + [6], [0.0] * WINDOW)).state is State.OK
