@@ -179,7 +179,7 @@ def _progress(sink: str) -> Iterator[Any]:
     from tailrace.progress import shown
 
     with shown() as listener:
-        yield lambda done, total: listener(f"sink {sink}", f"redriven {done:,} of {total:,}")
+        yield lambda done, total: listener(f"sink {sink}", f"tried {done:,} of {total:,}")
 
 
 def _counted(choice: Choice) -> str:

@@ -151,6 +151,15 @@ def maybe_lsn(position: int | None) -> str:
     return "?" if position is None else lsn(position)
 
 
+def code(text: str) -> Markup:
+    """What stands between backticks, as code."""
+    parts = text.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if number % 2 else part
+        for number, part in enumerate(parts)
+    )
+
+
 def _environment() -> Environment:
     made = Environment(
         loader=PackageLoader("tailrace.dashboard"),
@@ -168,6 +177,7 @@ def _environment() -> Environment:
         "size": words.size,
         "lsn": maybe_lsn,
         "clock": clock,
+        "code": code,
         "sentence": sentence,
         "mark": mark,
         "level": level,

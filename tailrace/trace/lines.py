@@ -54,7 +54,7 @@ def _change(change: Change) -> Iterator[str]:
         yield f"event {change.id}, LSN {at}{transaction}"
     for name, text in (("before", change.before), ("after", change.after)):
         if text is not None:
-            yield f"{INDENT}{name:<14}{text}"
+            yield f"{INDENT}{name:<17}{text}"
     for delivery in change.deliveries:
         yield from _delivery(delivery)
     for row in change.rows:
@@ -73,7 +73,7 @@ def _moment(step: Moment) -> str:
     at = "?" if step.at_s is None else moment(step.at_s)
     after = "" if step.after_s is None else f"{f'+{step.after_s:.3f} s':>12}"
     skewed = "  the clocks differ" if step.is_skewed else ""
-    return f"{INDENT}{step.name:<14}{at:<26}{after}{skewed}".rstrip()
+    return f"{INDENT}{step.name:<17}{at:<26}{after}{skewed}".rstrip()
 
 
 def _fate(fate: Fate) -> Iterator[str]:
