@@ -142,6 +142,11 @@ def source_row(
 def unknowns(found: Sequence[Row], source: SourceRow) -> list[str]:
     """Why something is not known, each reason once."""
     reasons = [row.unknown for row in found] + [source.unknown]
+    if source.overdue_s:
+        reasons.append(
+            f"Kafka has had no heartbeat of the source for {source.heartbeat_in_kafka_age_s:.0f} s:"
+            " what was committed since then is not counted; see `tailrace connector status`."
+        )
     return list(dict.fromkeys(reason for reason in reasons if reason))
 
 

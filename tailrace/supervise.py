@@ -137,6 +137,7 @@ class Daemon:
         command += ["--sink", child.sink, "--number", str(child.number)]
         command += ["--instance", f"{socket.gethostname()}-{child.sink}-{child.number}"]
         child.started_at_s = time.monotonic()
+        child.status = None  # what the one before it said holds no more
         child.process = subprocess.Popen(
             command,
             env=os.environ | {STATUS_FD: str(writes)},

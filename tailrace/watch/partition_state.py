@@ -9,9 +9,12 @@ a word.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tailrace.watch.states import WINDOW, State, Verdict, is_news, silence, unknown
+from tailrace.watch.states import STALE_INTERVALS, WINDOW, State, Verdict, is_news, silence, unknown
 
 TOO_FAR_S = 3600.0  # at a pace that takes longer than this, it might as well stand still
+
+
+NO_WORKER_LOOKS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +42,27 @@ def judge(
     window: Sequence[Sample], now_s: float, *, interval_s: float, allowed_lag_s: float
 ) -> Verdict:
     """The state of one partition of one sink. The window is in order of time, the newest last."""
+    window = tuple(window)
     last = window[-1] if window else None
     if last is None or not is_news(last.at_s, now_s, interval_s):
         return unknown(silence(last.at_s if last else None, now_s))
     known = [s for s in window if s.applied is not None and s.end is not None][-WINDOW:]
-    for rule in (_lost, _blocked, _no_worker, _not_known):
+    for rule in (_lost, _blocked):
         if verdict := rule(last):
+            return verdict
+    for look in (_no_worker, _not_known):
+        if verdict := look(window):
             return verdict
     for judge in (_rewound, _stopped, _stalled, _snapshot):
         if verdict := judge(known, allowed_lag_s):
             return verdict
     return _pace(known, allowed_lag_s)
+
+
+def newest(window: Sequence[Sample]) -> Sample:
+    """The last complete look of late, if there is one: one that learned nothing hides no figure."""
+    late = tuple(window)[-STALE_INTERVALS:]
+    return next((sample for sample in late[::-1] if sample.end is not None), window[-1])
 
 
 def _lost(last: Sample) -> Verdict | None:
@@ -68,14 +81,18 @@ def _blocked(last: Sample) -> Verdict | None:
     )
 
 
-def _no_worker(last: Sample) -> Verdict | None:
-    behind = last.applied is not None and last.end is not None and last.end > last.applied
-    if last.has_worker is False and behind:
+def _no_worker(window: Sequence[Sample]) -> Verdict | None:
+    """For some looks in a row: workers that share partitions anew have none for a moment."""
+    late = window[-NO_WORKER_LOOKS:]
+    is_free = len(late) == NO_WORKER_LOOKS and all(s.has_worker is False for s in late)
+    if is_free and _behind(newest(window)):
         return Verdict(State.STOPPED, "no worker reads it", "start one: `tailrace run`")
     return None
 
 
-def _not_known(last: Sample) -> Verdict | None:
+def _not_known(window: Sequence[Sample]) -> Verdict | None:
+    """One look that learned nothing is no news; several are."""
+    last = newest(window)
     return None if last.unknown is None else unknown(last.unknown)
 
 

@@ -102,10 +102,10 @@ def _partitions(
                 if gone[1] not in present:
                     del memory.partitions[gone]
     known = sorted(at for name, at in memory.partitions if name == sink)
-    behind = {at: _behind(memory.partitions[sink, at][-1]) or 0 for at in known}
+    shown = {at: partition_state.newest(memory.partitions[sink, at]) for at in known}
+    behind = {at: _behind(sample) or 0 for at, sample in shown.items()}
     for at in known:
-        window = memory.partitions[sink, at]
-        last = window[-1]
+        window, last = memory.partitions[sink, at], shown[at]
         away = answers.sinks_away.get(sink) or why_away(answers.kafka)
         verdict = partition_state.judge(
             window, now_s, interval_s=answers.interval_s, allowed_lag_s=answers.allowed_lag_s
@@ -182,29 +182,34 @@ def _of_workers(
 ) -> Iterator[Verdict]:
     """What the workers themselves say, and what their silence does."""
     away = [each.away for each in _workers(answers) if each.away]
-    yield from map(states.unknown, away)
+    start = "start it: `tailrace run`; or correct health.port or dashboard.workers"
+    yield from (Verdict(State.UNKNOWN, why, start) for why in away)
     if not statuses and not away:
         yield states.unknown(why_away(answers.workers) or f"no worker of {sink} answers")
     said_at_s = answers.workers.answered_at_s if isinstance(answers.workers, Seen) else now_s
     if not states.is_news(said_at_s, now_s, answers.interval_s):
         yield states.unknown(f"of the workers {states.silence(said_at_s, now_s)}")
     for status in statuses:
-        name = f"worker {status.worker}"
-        if not status.pid:
-            yield Verdict(State.STOPPED, f"{name} does not run", "see the daemon's log")
-        elif status.ticked_at_s and said_at_s - status.ticked_at_s > STALE_AFTER_S:
-            age_s = said_at_s - status.ticked_at_s
-            yield Verdict(
-                State.STOPPED, f"{name} has not come by for {age_s:.0f} s", "end its process"
-            )
-        if status.held_because:
-            yield Verdict(
-                State.BLOCKED, status.held_because, "mend what the reason names; nothing is lost"
-            )
-        if status.redis_away:
-            yield Verdict(
-                State.DEGRADED, f"without idempotency keys: {status.redis_away}", "start Redis"
-            )
+        yield from _of_worker(status, said_at_s)
+
+
+def _of_worker(status: Status, said_at_s: float) -> Iterator[Verdict]:
+    name = f"worker {status.worker}"
+    if not status.pid:
+        yield Verdict(State.STOPPED, f"{name} does not run", "see the daemon's log")
+    elif status.ticked_at_s and said_at_s - status.ticked_at_s > STALE_AFTER_S:
+        age_s = said_at_s - status.ticked_at_s
+        yield Verdict(State.STOPPED, f"{name} has not come by for {age_s:.0f} s", "end its process")
+    elif not status.is_assigned:
+        yield Verdict(State.STOPPED, f"{name} is joining its group", "wait: it takes seconds")
+    if status.held_because:
+        yield Verdict(
+            State.BLOCKED, status.held_because, "mend what the reason names; nothing is lost"
+        )
+    if status.redis_away:
+        yield Verdict(
+            State.DEGRADED, f"without idempotency keys: {status.redis_away}", "start Redis"
+        )
 
 
 def _of_parked(parked: int | None, is_counted: bool) -> Iterator[Verdict]:

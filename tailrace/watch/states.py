@@ -1,6 +1,6 @@
 """One word for how something is, with its reason, and how several make one. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -61,7 +61,15 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
     first = found[0]
     if first.state is State.IDLE and any(v.state is State.OK for v in found):
         return next(v for v in found if v.state is State.OK)
+    if first.state is State.DEGRADED:  # each has a cause of its own
+        return _together([v for v in found if v.state is State.DEGRADED])
     return first
+
+
+def _together(verdicts: Sequence[Verdict]) -> Verdict:
+    reasons = dict.fromkeys(verdict.reason.rstrip(".") for verdict in verdicts)
+    todos = dict.fromkeys(verdict.todo for verdict in verdicts if verdict.todo)
+    return msgspec.structs.replace(verdicts[0], reason="; ".join(reasons), todo="; ".join(todos))
 
 
 def continued(verdict: Verdict, before: Verdict | None, now_s: float) -> Verdict:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tailrace.watch import partition_state, source_state
 from tailrace.watch.partition_state import Sample
-from tailrace.watch.states import WINDOW, State, Verdict, continued, worst
+from tailrace.watch.states import STALE_INTERVALS, WINDOW, State, Verdict, continued, worst
 
 NOW_S = 1_000_000.0
 ALLOWED_LAG_S = 10.0
@@ -114,7 +114,8 @@ class TestProperties:
     def test_never_well_while_something_is_wrong(self, made: list[Sample]) -> None:
         verdict = judged(made)
         last = made[-1] if made else Sample(0)
-        if not made or last.unknown or last.lost or last.held_because:
+        learned_nothing = all(sample.unknown for sample in made[-STALE_INTERVALS:])
+        if learned_nothing or last.lost or last.held_because:
             assert verdict.state.is_wrong
         if made and verdict.state is State.IDLE:
             assert last.applied is None or (last.end or 0) <= last.applied
@@ -187,3 +188,22 @@ def test_since_when() -> None:
     same = continued(Verdict(State.OK, "b"), first, 9.0)
     other = continued(Verdict(State.FAILED, "c"), same, 11.0)
     assert (first.since_s, same.since_s, other.since_s) == (5.0, 5.0, 11.0)
+
+
+class TestOneLook:
+    """What one look says is no news where the next may say otherwise."""
+
+    def test_one_that_learned_nothing_hides_nothing(self) -> None:
+        unknown = Sample(NOW_S, has_worker=True, unknown="Kafka did not hand out t[0]")
+        samples = steady(90, 100, 0.5)[1:]
+        assert judged([*samples, unknown]).state is judged(samples).state
+        assert partition_state.newest([*samples, unknown]).end == 100
+        assert judged([*samples, *[unknown] * 3]).state is State.UNKNOWN
+
+    def test_workers_that_share_anew_have_none_for_a_moment(self) -> None:
+        free = [
+            replace(sample, has_worker=False) for sample in window(N, [50] * WINDOW, [1.0] * WINDOW)
+        ]
+        owned = [replace(sample, has_worker=True) for sample in free]
+        assert judged([*owned[:-4], *free[-4:]]).state is State.OK
+        assert judged([*owned[:-5], *free[-5:]]).reason == "no worker reads it"
