@@ -139,7 +139,8 @@ def placeholder(connect: Connect) -> list[Verdict]:
             "The connector stands in for unchanged large values with another placeholder than the"
             " file's, so sinks would store it as a value. Stop the workers, set"
             " `source.placeholder` back to what the connector has, and verify.",
-            f"source.placeholder: {connect.running.get(PLACEHOLDER)}",
+            # Not the value itself: who knows it could store it as a value.
+            f"curl -s {connect.spec.connect_url}/connectors/{connect.spec.name}/config",
         )
     ]
 
