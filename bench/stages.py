@@ -5,6 +5,7 @@ Writes rows of its own into the shop, sees when each is visible in the target, a
 median with the sum of the stages that the workers report for the same time.
 """
 
+import random
 import secrets
 import sys
 import time
@@ -41,7 +42,7 @@ def main(file: str) -> None:
                 prepare=True,
             )
             waits_s.append(_visible_after_s(target, first + number))
-            time.sleep(EVERY_S)
+            time.sleep(random.uniform(0, 2 * EVERY_S))  # else it goes in step with the batches
         source.execute("DELETE FROM customers WHERE id >= %s", [first])
     seen_ms = sorted(waits_s)[len(waits_s) // 2] * 1000
     told_ms = _told_ms(f"http://{pipeline.health.host}:{pipeline.health.port}/status.json")

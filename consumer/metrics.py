@@ -8,7 +8,7 @@ import bisect
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import msgspec
 
@@ -111,8 +111,9 @@ class Tally:
     ) -> None:
         self._now = wall_clock
         self._places: dict[tuple[str, int], Place] = {}
-        self._recent_s: deque[float] = deque(maxlen=RECENT)
-        self._ways: deque[tuple[float, ...]] = deque(maxlen=RECENT)
+        # Each with the changes of its batch: a large one is what more changes met.
+        self._recent_s: deque[tuple[float, int]] = deque(maxlen=RECENT)
+        self._ways: deque[tuple[tuple[float, ...], int]] = deque(maxlen=RECENT)
         self._status = Status(sink, worker, pid, started_at_s=self._now())
         self.settled = Ring()
 
@@ -167,9 +168,9 @@ class Tally:
             # The clocks of source and worker may differ: below zero is zero.
             latency_s = max(0.0, durable_s - committed_s)
             status.commit_to_applied.add(latency_s)
-            self._recent_s.append(latency_s)
+            self._recent_s.append((latency_s, len(changes)))
             if way := _way(fact, now_s):
-                self._ways.append(way)
+                self._ways.append((way, len(changes)))
 
     def status(self) -> Status:
         """A copy as of now."""
@@ -209,21 +210,26 @@ def _way(fact: Applied, now_s: float) -> tuple[float, ...] | None:
     return tuple(later - earlier for earlier, later in pairwise(at_s))
 
 
-def waterfall(ways: Sequence[tuple[float, ...]]) -> Waterfall | None:
-    """The typical way among these; None of nothing."""
+def waterfall(ways: Sequence[tuple[tuple[float, ...], int]]) -> Waterfall | None:
+    """The typical way among these, each with how many changes went it; None of nothing."""
     if not ways:
         return None
-    ordered = sorted(ways, key=sum)
-    middle, half = len(ordered) // 2, max(1, len(ordered) // 10)
-    typical = ordered[max(0, middle - half) : middle + half]
+    ordered = sorted(ways, key=lambda way: sum(way[0]))
+    middle, half = _at(ordered, 0.5), max(1, len(ordered) // 10)
+    typical = [way for way, _ in ordered[max(0, middle - half) : middle + half]]
     means = (sum(stage) / len(typical) for stage in zip(*typical, strict=True))
     return Waterfall(tuple(means), len(ways))
 
 
-def quantiles(values_s: Sequence[float]) -> Quantiles | None:
-    """By nearest rank; None of nothing: no data is not zero."""
+def quantiles(values_s: Sequence[tuple[float, int]]) -> Quantiles | None:
+    """By nearest rank, each value with how often it was; None of nothing: no data is not zero."""
     if not values_s:
         return None
     ordered = sorted(values_s)
-    last = len(ordered) - 1
-    return Quantiles(ordered[last // 2], ordered[int(last * 0.95)], ordered[int(last * 0.99)])
+    return Quantiles(*(ordered[_at(ordered, share)][0] for share in (0.5, 0.95, 0.99)))
+
+
+def _at(ordered: Sequence[tuple[object, int]], share: float) -> int:
+    """Where that share of all is reached."""
+    reached = list(accumulate(count for _, count in ordered))
+    return bisect.bisect_left(reached, share * reached[-1])
