@@ -2,7 +2,8 @@
 Whether the stages add up: `python -m bench.stages PIPELINE_FILE`, beside a running demo.
 
 Writes rows of its own into the shop, sees when each is visible in the target, and compares the
-median with the sum of the stages that the workers report for the same time.
+median with the sum of the stages that the workers report. These are of each worker's newest 500
+batches, so begin when the load has run for half a minute, and before anything is killed.
 """
 
 import random
@@ -19,7 +20,7 @@ from consumer.metrics import Status
 from tailrace.config import load
 from tailrace.watch.waterfalls import corrected
 
-ROWS = 150
+ROWS = 400
 EVERY_S = 0.05
 WITHIN_S = 10.0
 LOOK_EVERY_S = 0.0005
