@@ -84,6 +84,11 @@ class ConnectorSpec:
             raise ConnectorError(SPEC_INVALID, wrong)
 
     @property
+    def heartbeat_topic(self) -> str:
+        """Where the heartbeat table's changes go."""
+        return f"{self.topic_prefix}.{self.control_schema}.heartbeat"
+
+    @property
     def connector_class(self) -> str:
         return lossless.CONNECTOR_CLASS if self.lossless else lossless.PLAIN_CLASS
 

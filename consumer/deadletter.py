@@ -21,6 +21,15 @@ DURABLE_WITHIN_S = 30.0
 LARGEST_BYTES = 64 << 20
 
 
+def notes(headers: Sequence[tuple[str, bytes | None]]) -> dict[str, str]:
+    """What was noted with a letter, by the names that `KafkaDeadLetters` gives."""
+    return {
+        name.removeprefix(HEADER): (said or b"").decode(errors="replace")
+        for name, said in headers
+        if name.startswith(HEADER)
+    }
+
+
 class KafkaDeadLetters:
     """
     Connects, and makes `topic` if it is not there, when the first letter comes.

@@ -20,7 +20,7 @@ from kafka.structs import TopicPartition as Theirs
 
 from consumer.errors import Busy, Fenced, LogLost, Rebalanced, Refused, Unreachable
 from consumer.event import Mark, Record, Span, TopicPartition
-from consumer.records import use_flat_reader
+from consumer.records import log_id, record_of, use_flat_reader
 
 JOIN_WITHIN_MS = 8_000  # within the time in which a loop must be seen to turn
 COMMIT_EVERY_S = 0.25  # for lag displays; more often would cost a request a batch
@@ -124,7 +124,7 @@ class KafkaSource:
         if not polled:
             return {}
         if not self._flat:
-            polled = {at: [_record(at, r) for r in records] for at, records in polled.items()}
+            polled = {at: [record_of(r) for r in records] for at, records in polled.items()}
         records = {TopicPartition(*at): found for at, found in polled.items()}
         self._limit_bytes(records)
         return records
@@ -142,7 +142,7 @@ class KafkaSource:
 
     def _log_of(self, at: TopicPartition, mark: Mark) -> str:
         """Kafka's id of the topic. Raises LogLost if the sink's offset counts in another log."""
-        log = str(self._consumer._client.cluster.topic_id(at.topic) or "")
+        log = log_id(self._consumer, at.topic)
         if mark.log and log and mark.log != log:
             raise LogLost(
                 f"topic {at.topic} was deleted and made anew, so offset {mark.next_offset} means "
@@ -217,7 +217,7 @@ class KafkaSource:
         self._max_records = max(1, min(self._limits.max_events, fitting))
 
 
-class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # of an untyped package
     def __init__(self, source: KafkaSource) -> None:
         self._source = source
 
@@ -231,9 +231,3 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
             source._consumer.seek(at, 0)
             source._consumer.pause(at)
         source._assigned = frozenset(TopicPartition(*at) for at in assigned)
-
-
-def _record(at: Any, stock: Any) -> Record:
-    return Record(
-        TopicPartition(*at), stock.offset, stock.key, stock.value, stock.headers, stock.timestamp
-    )

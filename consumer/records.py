@@ -31,7 +31,21 @@ def use_flat_reader(consumer: kafka.KafkaConsumer) -> bool:
     return True
 
 
-class FlatPartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
+def record_of(stock: Any) -> Record:
+    """That of the stock reader, as the flat one makes it."""
+    at = TopicPartition(stock.topic, stock.partition)
+    return Record(at, stock.offset, stock.key, stock.value, stock.headers, stock.timestamp)
+
+
+def log_id(consumer: kafka.KafkaConsumer, topic: str) -> str:
+    """
+    Kafka's id of a topic: one that was made anew has another. Empty where it is not known, as
+    after an answer about other topics.
+    """
+    return str(consumer._client.cluster.topic_id(topic) or "")
+
+
+class FlatPartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # of an untyped package
     """The stock class with the innermost loop replaced."""
 
     def take(self, n: int | None = None) -> list[Record]:

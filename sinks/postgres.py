@@ -94,7 +94,7 @@ class PostgresSink:
         except Busy:
             self._disconnect()  # the next attempt looks at the target anew
             raise
-        except BaseException:
+        except BaseException:  # half a batch must not be committed with the next
             self._rollback()
             raise
 

@@ -133,7 +133,7 @@ class Log:
         act = Act(self.begin(actor, action, target, reason, detail))
         try:
             yield act
-        except BaseException as error:
+        except BaseException as error:  # an interrupt is an outcome, too
             with suppress(Problem):  # the act's own failure counts
                 self.end(act.id, f"failed: {_told(error)}")
             raise

@@ -32,7 +32,7 @@ from devstack.process import free_ports, port_is_free
 from examples.shop import database
 from examples.shop.load import Load, Report
 from tailrace import schema
-from tailrace.config import Pipeline, load
+from tailrace.config import Dashboard, Pipeline, load
 from tailrace.exits import Problem
 from tailrace.progress import Listener
 from tailrace.source import spec_of
@@ -44,7 +44,6 @@ WORKERS = 2
 RATE_PER_S = 200.0
 DRAIN_WITHIN_S = 120.0
 SAMPLE_EVERY_S = 0.5
-DASHBOARD_PORT = 9480
 KILL_AT, RESTART_AT = 0.3, 0.6  # of the time under load
 
 
@@ -202,8 +201,8 @@ class Demo:
 
     def _write_config(self, endpoints: Endpoints, source: str, target: str) -> Path:
         port, dashboard_port = free_ports(2)
-        if port_is_free(DASHBOARD_PORT):
-            dashboard_port = DASHBOARD_PORT
+        if port_is_free(Dashboard().port):
+            dashboard_port = Dashboard().port
         self.dashboard = f"http://127.0.0.1:{dashboard_port}/"
         self._health = f"http://127.0.0.1:{port}"
         file = self._folder / "pipeline.yaml"

@@ -42,9 +42,8 @@ def measure(
         name: (names, {} if isinstance(applied[name], Away) else applied[name])
         for name, names in topics.items()
     }
-    beats = f"{spec.topic_prefix}.{spec.control_schema}.heartbeat"
     found = ask(
-        {"Kafka": lambda: read_kafka(pipeline.kafka, wanted, beats)},
+        {"Kafka": lambda: read_kafka(pipeline.kafka, wanted, spec.heartbeat_topic)},
         within_s=HEADS_WITHIN_S + 3 * ANSWER_WITHIN_S,
     )["Kafka"]
     ahead_s = 0.0 if isinstance(source, Away) else source.ahead_s

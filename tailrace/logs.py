@@ -2,8 +2,9 @@
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import kafka
@@ -12,6 +13,7 @@ import msgspec
 from kafka.structs import TopicPartition as Theirs
 
 from consumer.event import TopicPartition
+from consumer.records import log_id
 from tailrace.asking import ANSWER_WITHIN_S, CONNECT_WITHIN_S, Away
 from tailrace.config import Kafka as Brokers
 from tailrace.lag import Head, Kafka, Log
@@ -45,28 +47,36 @@ def kafka_consumer(
     within_ms: int = ANSWER_WITHIN_S * 1000,
 ) -> Iterator[kafka.KafkaConsumer]:
     """A consumer without a group, which leaves no trace on the brokers. Raises Away."""
+    settings = {
+        "group_id": None,
+        "isolation_level": "read_committed",
+        "enable_auto_commit": False,
+        "auto_offset_reset": "none",
+        "allow_auto_create_topics": False,
+        "max_partition_fetch_bytes": fetch_bytes,
+        "bootstrap_timeout_ms": CONNECT_WITHIN_S * 1000,
+        "request_timeout_ms": within_ms,
+        "metrics_enabled": False,
+    }
+    with answering(brokers, partial(kafka.KafkaConsumer, **settings)) as consumer:
+        try:
+            yield consumer
+        finally:
+            consumer.close(autocommit=False)
+
+
+@contextmanager
+def answering(brokers: Brokers, open_: Callable[..., Any]) -> Iterator[Any]:
+    """A client of kafka-python while it is asked; whoever asks closes it. Raises Away."""
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what goes wrong is told by Away
     try:
-        consumer = kafka.KafkaConsumer(
-            group_id=None,
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            allow_auto_create_topics=False,
-            max_partition_fetch_bytes=fetch_bytes,
-            bootstrap_timeout_ms=CONNECT_WITHIN_S * 1000,
-            request_timeout_ms=within_ms,
-            metrics_enabled=False,
-            **brokers.client(),
-        )
+        client = open_(**brokers.client())
     except (kafka.errors.KafkaError, OSError) as error:
         raise Away(NO_BROKER.format(brokers.bootstrap)) from error
     try:
-        yield consumer
+        yield client
     except (kafka.errors.KafkaError, OSError) as error:
         raise Away(f"Kafka at {brokers.bootstrap} did not answer a question ({error}).") from error
-    finally:
-        consumer.close(autocommit=False)
 
 
 Wanted = tuple[Mapping[str, tuple[Sequence[str], Offsets]], str]
@@ -144,7 +154,9 @@ class LogReader:
         }
         for _ in range(ATTEMPTS):
             known = self._consumer.topics()
-            self._ids |= {topic: found for topic in topics & known if (found := self._id(topic))}
+            self._ids |= {
+                topic: found for topic in topics & known if (found := log_id(self._consumer, topic))
+            }
             of = {topic: self._partitions(topic) if topic in known else [] for topic in topics}
             data = [at for each in of.values() for at in each]
             beats = [Theirs(beats, 0) for _, beats in pipelines.values() if beats in known]
@@ -157,10 +169,6 @@ class LogReader:
     def log_id(self, topic: str) -> str:
         """Kafka's id of a topic that was just read: one that was made anew has another."""
         return self._ids.get(topic, "")
-
-    def _id(self, topic: str) -> str:
-        """Known right after all topics were asked for; what is asked later may forget it."""
-        return str(self._consumer._client.cluster.topic_id(topic) or "")
 
     def _ends(self, partitions: Sequence[Theirs]) -> dict[Theirs, int]:
         found: dict[Theirs, int] = self._consumer.end_offsets(partitions)

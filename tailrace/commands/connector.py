@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tailrace.exits import PLAN_NOT_EMPTY, UNHEALTHY, USAGE, Problem
+from tailrace.commands.confirm import confirm
+from tailrace.exits import PLAN_NOT_EMPTY, UNHEALTHY
 
 if TYPE_CHECKING:
     from connectors.errors import Finding
@@ -72,7 +73,7 @@ def apply(
         _show_findings(found.findings)
         drops = [change for change in found.changes if change.action == "drop"]
         if drops and not found.blocked:
-            _ask("; ".join(f"drop {change.subject}" for change in drops), yes)
+            confirm("; ".join(f"drop {change.subject}" for change in drops), yes, "TR-CON-010")
         register.apply(spec, at, found, _say)
     typer.echo(f"Connector {spec.name} runs: {len(found.changes) or 'no'} changes.", err=True)
 
@@ -141,7 +142,7 @@ def delete(
     what = [f"connector {spec.name}"]
     what += [f"slot {spec.slot} and the position reached"] if drop_slot else []
     what += [f"publication {spec.publication}"] if drop_publication else []
-    _ask(f"delete {', '.join(what)}", yes)
+    confirm(f"delete {', '.join(what)}", yes, "TR-CON-010")
     drops = {"drop_slot": drop_slot, "drop_publication": drop_publication}
     operations.delete(pipeline, spec, os_actor(), reason, **drops, say=_say)
     if not drop_slot:
@@ -173,16 +174,6 @@ def _loaded(config: Path) -> tuple[Pipeline, ConnectorSpec]:
 
 def _say(what: str) -> None:
     typer.echo(what, err=True)
-
-
-def _ask(what: str, yes: bool) -> None:
-    import sys
-
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise Problem("TR-CON-010", f"This would {what}: say --yes.", exit_code=USAGE)
-    typer.confirm(f"This will {what}. Go on?", abort=True, err=True)
 
 
 def _show_plan(found: Plan) -> None:

@@ -32,7 +32,7 @@ def demo(
         run = Demo(folder, seconds, say)
         try:
             _prepare(run)
-        except BaseException:
+        except BaseException:  # whatever ends it, servers must not be left
             run.close()
             raise
     _open(run.dashboard)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tailrace.commands.config import DEFAULT_FILE, ConfigOption
+from tailrace.commands.confirm import confirm
 
 if TYPE_CHECKING:
     from tailrace.parked.choice import Choice
@@ -124,7 +125,11 @@ def redrive(
     with _reachable():
         choice = choose(pipeline, sink, numbers=numbers or (), kind=kind)
     if not dry_run and choice.letters:
-        _ask(f"apply {_counted(choice)} again to sink {sink}, in the order of the changes", yes)
+        confirm(
+            f"apply {_counted(choice)} again to sink {sink}, in the order of the changes",
+            yes,
+            "TR-PRK-007",
+        )
     with _reachable(), _progress(sink) as progress:
         done = decide.redrive(
             pipeline, spec, choice, os_actor(), reason, dry_run=dry_run, progress=progress
@@ -154,7 +159,9 @@ def discard(
     spec = spec_of(pipeline)
     with _reachable():
         choice = choose(pipeline, sink, numbers=numbers)
-    _ask(f"give up {_counted(choice)} of sink {sink}: they will not be applied", yes)
+    confirm(
+        f"give up {_counted(choice)} of sink {sink}: they will not be applied", yes, "TR-PRK-007"
+    )
     with _reachable():
         done = decide.discard(pipeline, spec, sink, numbers, os_actor(), reason)
     if as_json:
@@ -186,18 +193,6 @@ def _counted(choice: Choice) -> str:
     count = len(choice.letters)
     some = ", ".join(map(str, list(choice.letters)[:5])) + (", …" if count > 5 else "")
     return f"{count:,} letter{'s' if count != 1 else ''} ({some})"
-
-
-def _ask(what: str, yes: bool) -> None:
-    import sys
-
-    from tailrace.exits import USAGE, Problem
-
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise Problem("TR-PRK-007", f"This would {what}: say --yes.", exit_code=USAGE)
-    typer.confirm(f"This will {what}. Go on?", abort=True, err=True)
 
 
 def _show_groups(groups: Sequence[Group], as_json: bool) -> None:

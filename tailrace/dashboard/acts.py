@@ -2,16 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from tailrace import operations
 from tailrace.actions import Actor
 from tailrace.dashboard.access import Refused, Visitor
-from tailrace.dashboard.desk import desk_of, viewer
+from tailrace.dashboard.desk import Viewer, desk_of
 from tailrace.dashboard.pages import fields, page
 from tailrace.exits import Problem
 from tailrace.parked import decide
@@ -19,8 +19,8 @@ from tailrace.parked.choice import Choice, choose
 from tailrace.watch.servers import Watched
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
-Viewer = Annotated[Visitor, Depends(viewer)]
 LARGEST_NUMBER = 1 << 62
+MOST_REASONS = 20
 NUMBERS = "Letters are named by their numbers, at most 1,000 at a time."
 
 
@@ -173,7 +173,7 @@ def ask_redrive(name: str, sink: str, request: Request, visitor: Viewer) -> HTML
             watched.pipeline, watched.spec, choice, Actor("", "dashboard"), dry_run=True
         )
         values["effect"] = _would(tried)
-        values["lines"] = [f"{f.number}: {f.reason}" for f in tried.fates if f.reason][:20]
+        values["lines"] = _reasons(tried)
     return confirm(request, visitor, **values)
 
 
@@ -200,7 +200,7 @@ async def redrive(name: str, sink: str, request: Request, visitor: Viewer) -> Re
         here="parked",
         heading=f"Redriven to {sink}",
         sentence=f"{_counts(done)} It is action {done.action_id} of the log.",
-        lines=[f"{f.number}: {f.reason}" for f in done.fates if f.reason][:20],
+        lines=_reasons(done),
         is_error=False,
         back=f"/p/{name}/parked?sink={sink}",
     )
@@ -262,6 +262,10 @@ def _redrive_command(sink: str, numbers: list[int], kind: str | None) -> str:
     if numbers:
         return f"tailrace parked redrive {sink} {' '.join(map(str, numbers))}"
     return f"tailrace parked redrive {sink} " + (f"--kind {kind!r}" if kind else "--all")
+
+
+def _reasons(done: decide.Redriven) -> list[str]:
+    return [f"{fate.number}: {fate.reason}" for fate in done.fates if fate.reason][:MOST_REASONS]
 
 
 def _counts(done: decide.Redriven) -> str:

@@ -4,19 +4,17 @@ import time
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from fastapi import APIRouter, FastAPI, Query, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import Response
 
-from tailrace.dashboard.access import Visitor
-from tailrace.dashboard.desk import desk_of, viewer
+from tailrace.dashboard.desk import Viewer, desk_of
 from tailrace.watch import view
 from tailrace.watch.history import STEP_S, Point
 from tailrace.watch.metrics import exposition
 
 PREFIX = "/api/v1"
 router = APIRouter(prefix=PREFIX)
-Viewer = Annotated[Visitor, Depends(viewer)]
 SCHEMAS: list[Any] = [view.Snapshot, view.Pipeline, Point]
 
 

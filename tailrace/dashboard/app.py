@@ -44,7 +44,7 @@ def make_app(desk: Desk, token_file: str | None = None) -> ASGIApp:
     app.state.desk = desk
     app.state.fragments = live.Fragments()
     app.state.token_file = token_file
-    app.openapi = lambda: api.describe(app)  # type: ignore[method-assign]
+    app.openapi = lambda: api.describe(app)  # type: ignore[method-assign]  # as FastAPI says
     for router in ROUTERS:
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

@@ -4,8 +4,10 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Annotated
 
 import msgspec
+from fastapi import Depends
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -79,6 +81,9 @@ def viewer(request: Request) -> Visitor:
     if visitor.role < Role.VIEWER:
         raise Refused(401, "Log in with a token to look at this.")
     return visitor
+
+
+Viewer = Annotated[Visitor, Depends(viewer)]
 
 
 async def body(request: Request) -> bytes:

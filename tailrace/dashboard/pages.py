@@ -2,14 +2,15 @@
 
 import time
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import parse_qs, quote
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from markupsafe import Markup
 
 from tailrace.dashboard.access import COOKIE, SESSION_S, Refused, Visitor
-from tailrace.dashboard.desk import body, desk_of, viewer
+from tailrace.dashboard.desk import Viewer, body, desk_of
 from tailrace.dashboard.hub import Hub
 from tailrace.dashboard.live import Fragments
 from tailrace.dashboard.show import level, render
@@ -17,7 +18,6 @@ from tailrace.exits import Problem
 from tailrace.watch.history import STEP_S, Grain, Point
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
-Viewer = Annotated[Visitor, Depends(viewer)]
 RANGES: dict[str, tuple[Grain, int]] = {
     "15 min": (1, 15),
     "1 h": (1, 60),
@@ -56,18 +56,11 @@ def live_page(
         "live.html",
         visitor,
         live=f"/live/{what}?{asked}",
-        fragment=_safe(fragments.get(desk, what, wanted)),
+        fragment=Markup(fragments.get(desk, what, wanted)),  # escaped when it was made
         below=f"{what}_below.html",
         icon=level(worst),
         **values,
     )
-
-
-def _safe(html: str) -> Any:
-    """What a template made is escaped already."""
-    from markupsafe import Markup
-
-    return Markup(html)
 
 
 @router.get("/")

@@ -66,7 +66,7 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: object) -> None:
         self._hub.interrupt()
-        super().handle_exit(sig, frame)  # type: ignore[arg-type]
+        super().handle_exit(sig, frame)  # type: ignore[arg-type]  # FrameType
 
 
 def check_open(settings: Dashboard) -> None:

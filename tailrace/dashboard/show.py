@@ -128,7 +128,7 @@ def concerns(pipeline: view.Pipeline) -> list[tuple[str, Verdict]]:
     found.append(("pipeline", pipeline.verdict))
     told: dict[str, tuple[list[str], Verdict]] = {}
     for where, verdict in found:
-        if verdict.state.is_wrong or verdict.state is State.PAUSED:
+        if verdict.state.wants_a_word:
             told.setdefault(verdict.reason, ([], verdict))[0].append(where)
     by_badness = sorted(told.values(), key=lambda each: -each[1].state.badness)
     return [(_places(where), verdict) for where, verdict in by_badness]

@@ -2,16 +2,15 @@
 
 import re
 import time
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from tailrace.actions import log_of
 from tailrace.asking import Away
-from tailrace.dashboard.access import Visitor
 from tailrace.dashboard.acts import LARGEST_NUMBER
-from tailrace.dashboard.desk import desk_of, viewer
+from tailrace.dashboard.desk import Viewer, desk_of
 from tailrace.dashboard.pages import live_page, page
 from tailrace.exits import Problem
 from tailrace.parked import letters
@@ -21,7 +20,6 @@ from tailrace.trace.view import Trace
 from tailrace.watch.servers import Watched
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
-Viewer = Annotated[Visitor, Depends(viewer)]
 BACK = re.compile(r"(\d{1,6})(m|h|d)")
 UNIT_S = {"m": 60, "h": 3600, "d": 86400}
 

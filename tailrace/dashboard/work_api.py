@@ -3,20 +3,19 @@
 from typing import Annotated, Any, TypeVar
 
 import msgspec
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
 
 from tailrace.actions import Actions, Actor, log_of
 from tailrace.dashboard import acts, api, work
 from tailrace.dashboard.access import Refused, Visitor
-from tailrace.dashboard.desk import body, desk_of, viewer
+from tailrace.dashboard.desk import Viewer, body, desk_of
 from tailrace.parked import decide
 from tailrace.parked.letter import Group, Letter
 from tailrace.parked.letters import Page, groups, one, read
 from tailrace.trace.view import Trace
 
 router = APIRouter(prefix=api.PREFIX)
-Viewer = Annotated[Visitor, Depends(viewer)]
 Json, gives = api.Json, api.gives
 Asked = TypeVar("Asked")
 

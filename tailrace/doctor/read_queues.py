@@ -1,8 +1,8 @@
 """Asking Kafka and Redis for facts. All of it raises Away, naming the server."""
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import kafka
@@ -18,7 +18,7 @@ from tailrace.asking import ANSWER_WITHIN_S, CONNECT_WITHIN_S, Away
 from tailrace.config import Kafka as Brokers
 from tailrace.config import Pipeline
 from tailrace.doctor import facts
-from tailrace.logs import NO_BROKER
+from tailrace.logs import answering
 from tailrace.wiring import topic_of
 
 
@@ -44,21 +44,15 @@ def read_kafka(pipeline: Pipeline, spec: ConnectorSpec) -> facts.Kafka:
 
 @contextmanager
 def _admin(brokers: Brokers) -> Iterator[kafka.KafkaAdminClient]:
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what goes wrong is told by Away
-    try:
-        admin = kafka.KafkaAdminClient(
-            bootstrap_timeout_ms=CONNECT_WITHIN_S * 1000,
-            request_timeout_ms=ANSWER_WITHIN_S * 1000,
-            **brokers.client(),
-        )
-    except (kafka.errors.KafkaError, OSError) as error:
-        raise Away(NO_BROKER.format(brokers.bootstrap)) from error
-    try:
-        yield admin
-    except (kafka.errors.KafkaError, OSError) as error:
-        raise Away(f"Kafka at {brokers.bootstrap} did not answer a question ({error}).") from error
-    finally:
-        admin.close()
+    settings = {
+        "bootstrap_timeout_ms": CONNECT_WITHIN_S * 1000,
+        "request_timeout_ms": ANSWER_WITHIN_S * 1000,
+    }
+    with answering(brokers, partial(kafka.KafkaAdminClient, **settings)) as admin:
+        try:
+            yield admin
+        finally:
+            admin.close()
 
 
 def _topic(described: Mapping[str, Any], settings: Mapping[str, str] | None) -> facts.Topic:

@@ -84,7 +84,7 @@ def _one_broker(pipeline: Pipeline) -> Address:
     return Address(*brokers[0])
 
 
-class _Joined(ConsumerRebalanceListener):  # type: ignore[misc]
+class _Joined(ConsumerRebalanceListener):  # type: ignore[misc]  # of an untyped package
     def __init__(self) -> None:
         self.is_done = False
 

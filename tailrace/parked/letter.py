@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from consumer.deadletter import HEADER
+from consumer.deadletter import HEADER, notes
 from consumer.decode import DebeziumDecoder
 from consumer.errors import Diverged
 from consumer.event import FIRST, ChangeEvent, Position, Record, TopicPartition
@@ -123,20 +123,15 @@ class Unredrivable(Exception):
 
 def parked(stored: Record) -> Parked:
     """From the record in the topic of dead letters; whatever is in its headers."""
-    own: dict[str, str] = {}
-    others = []
-    for name, said in stored.headers:
-        if name.startswith(HEADER):
-            own[name.removeprefix(HEADER)] = (said or b"").decode(errors="replace")
-        else:
-            others.append((name, said))
+    own = notes(stored.headers)
+    others = [header for header in stored.headers if not header[0].startswith(HEADER)]
     numbers = [_number(own.get(name, "")) for name in ("partition", "offset")]
     partition, offset = (-1 if number is None else number for number in numbers)
     at = TopicPartition(own.get("topic", ""), partition)
     timestamp_ms = _number(own.get("timestamp_ms", "")) or 0
     record = Record(at, offset, stored.key, stored.value, others, timestamp_ms)
-    notes = {name: _cut(text, SHOWN_CHARACTERS) for name, text in own.items()}
-    return Parked(stored.offset, stored.timestamp_ms / 1000, record, notes)
+    short = {name: _cut(text, SHOWN_CHARACTERS) for name, text in own.items()}
+    return Parked(stored.offset, stored.timestamp_ms / 1000, record, short)
 
 
 def change_of(letter: Parked, tables: Collection[str]) -> ChangeEvent:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 from kafka.structs import TopicPartition as Theirs
 
-from consumer.event import Record, TopicPartition
+from consumer.records import log_id, record_of
 from tailrace.asking import Away, database
 from tailrace.config import Pipeline, chosen
 from tailrace.exits import Problem
@@ -115,7 +115,7 @@ class Drawer:
         until_s = time.monotonic() + FETCH_WITHIN_MS / 1000
         while (reached := consumer.position(at)) < self.end:
             records = consumer.poll(200, max_records=AT_ONCE).get(at, ())
-            yield [parked(_record(each)) for each in records if each.offset < self.end]
+            yield [parked(record_of(each)) for each in records if each.offset < self.end]
             if consumer.position(at) > reached:
                 until_s = time.monotonic() + FETCH_WITHIN_MS / 1000
             elif time.monotonic() > until_s:
@@ -140,7 +140,7 @@ def opened(pipeline: Pipeline, sink: str) -> Iterator[Drawer | None]:
                 f"The topic {topic} has {len(parts)} partitions, so that its letters have no"
                 " numbers: dead letters need a topic of one partition, as tailrace makes it.",
             )
-        log = str(consumer._client.cluster.topic_id(topic) or "")
+        log = log_id(consumer, topic)
         with database(settings.dsn, f"database of sink {sink}") as connection:
             resolutions = Resolutions(connection, group_of(pipeline, sink), log)
             is_kept = resolutions.are_kept()
@@ -203,8 +203,3 @@ def open_count(pipeline: Pipeline, sink: str) -> int:
     """
     with opened(pipeline, sink) as drawer:
         return 0 if drawer is None else drawer.open_records()
-
-
-def _record(stock: Any) -> Record:
-    at = TopicPartition(stock.topic, stock.partition)
-    return Record(at, stock.offset, stock.key, stock.value, stock.headers, stock.timestamp)

@@ -113,9 +113,8 @@ def _connect_clock(spec: ConnectorSpec) -> Skew:
 @contextmanager
 def workers(pipeline: Pipeline) -> Iterator[FindSettled]:
     """Asks every worker that answers for the batches of a record; a sentence where none does."""
-    health = pipeline.health
-    urls = pipeline.dashboard.workers or (f"http://{health.host}:{health.port}",)
-    if not pipeline.dashboard.workers and not health.port:
+    urls = probes.worker_urls(pipeline)
+    if not pipeline.dashboard.workers and not pipeline.health.port:
         yield lambda place: "set health.port in the pipeline's file to see when it was applied"
         return
     timeout = httpx.Timeout(ANSWER_WITHIN_S, connect=CONNECT_WITHIN_S)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from connectors.position import lsn as lsn_text
 from connectors.spec import ConnectorSpec
 from consumer.event import TopicPartition
+from consumer.records import log_id
 from tailrace import logs
 from tailrace.asking import Away
 from tailrace.config import Pipeline
@@ -107,7 +108,7 @@ def _sink(
     now = ask.sink_now(pipeline, name, events)
     topic = dead_letter_topic(pipeline, name)
     found_letters = letters.look_for(consumer, topic, places)
-    log = str(consumer._client.cluster.topic_id(topic) or "")
+    log = log_id(consumer, topic)
     parked = ask.decided(pipeline, name, log, found_letters)
     topics = [topic_of(pipeline, table) for table in tables]
     return Sink(name, tables, topics, began, now, parked)

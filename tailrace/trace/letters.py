@@ -1,12 +1,12 @@
 """Which dead letters of a sink carry a record, by what their headers say."""
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 import kafka
 from kafka.structs import TopicPartition as Theirs
 
-from consumer.deadletter import HEADER
+from consumer.deadletter import notes
 from consumer.event import Record, TopicPartition
 from tailrace.trace.scan import read
 from tailrace.trace.view import Letter
@@ -40,11 +40,7 @@ def look_for(
 
 def of(record: Record) -> tuple[Place | None, str]:
     """The place of the record that a letter carries, None where nothing says so; and why."""
-    said: Mapping[str, str] = {
-        name.removeprefix(HEADER): (text or b"").decode(errors="replace")
-        for name, text in record.headers
-        if name.startswith(HEADER)
-    }
+    said = notes(record.headers)
     try:
         place = (said["topic"], int(said["partition"]), int(said["offset"]))
     except (KeyError, ValueError):

@@ -4,7 +4,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import kafka
 from kafka.structs import TopicPartition as Theirs
@@ -12,7 +11,7 @@ from kafka.structs import TopicPartition as Theirs
 from consumer.decode import DebeziumDecoder
 from consumer.errors import Diverged
 from consumer.event import FIRST, ChangeEvent, DeadLetter, Mark, Position, Record, TopicPartition
-from consumer.records import use_flat_reader
+from consumer.records import record_of, use_flat_reader
 
 FETCH_BYTES = 4 << 20
 MOST_RECORDS = 1_000_000  # of all partitions together, unless a time was named
@@ -111,7 +110,10 @@ def read(
         consumer.position(at) < stop for at, (_, stop) in wanted.items()
     ):
         for at, records in consumer.poll(POLL_MS, max_records=5_000).items():
-            yield TopicPartition(*at), [_flat(at, record) for record in records]
+            yield (
+                TopicPartition(*at),
+                [record if isinstance(record, Record) else record_of(record) for record in records],
+            )
 
 
 def _parts(
@@ -190,17 +192,3 @@ class _Reader:
                 part.below_lsn = max(part.below_lsn or 0, lsn)
             else:
                 part.above_lsn = lsn if part.above_lsn is None else min(part.above_lsn, lsn)
-
-
-def _flat(at: Any, record: Any) -> Record:
-    """As the flat reader makes it, also where kafka-python has another version."""
-    if isinstance(record, Record):
-        return record
-    return Record(
-        TopicPartition(*at),
-        record.offset,
-        record.key,
-        record.value,
-        record.headers,
-        record.timestamp,
-    )

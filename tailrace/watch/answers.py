@@ -95,7 +95,7 @@ def beat_overdue_s(answers: Answers) -> float | None:
     found, kafka = answers.source, answers.kafka
     if not isinstance(found, Seen) or not isinstance(kafka, Seen):
         return None
-    beat_us = kafka.answer[1].beat_at_us
+    beat_us = kafka.answer.kafka.beat_at_us
     if beat_us is None:
         return None
     age_s = kafka.answered_at_s + found.answer.ahead_s - beat_us / 1e6

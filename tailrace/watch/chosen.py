@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from tailrace.watch import view
-from tailrace.watch.states import State, Verdict
+from tailrace.watch.states import Verdict
 
 ENTER, ESCAPE, ERASE = "\r\n", "\x1b", "\x7f\b"
 
@@ -91,11 +91,6 @@ def rows(snapshot: view.Snapshot, choice: Choice) -> list[Row]:
 def pipelines(snapshot: view.Snapshot, text: str) -> list[view.Pipeline]:
     """Those with a row that has the text."""
     return [one for one in snapshot.pipelines if any(_has(row, text) for row in _of(one))]
-
-
-def wants_a_word(row: Row) -> bool:
-    """Whether its reason should be told."""
-    return row.verdict.state.is_wrong or row.verdict.state is State.PAUSED
 
 
 def _of(one: view.Pipeline) -> Iterator[Row]:

@@ -8,12 +8,11 @@ a word.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from tailrace.watch.states import STALE_INTERVALS, WINDOW, State, Verdict, is_news, silence, unknown
 
 TOO_FAR_S = 3600.0  # at a pace that takes longer than this, it might as well stand still
-
-
 NO_WORKER_LOOKS = 5
 
 
@@ -22,7 +21,7 @@ class Sample:
     """
     One look at one partition of one sink. None: could not be learned, and `unknown` says why.
 
-    `applied` is the sink's next offset, `end` the log's; `applied_at_s` when the sink last moved.
+    `applied` is the sink's next offset, `end` the log's.
     `held_because` is what its worker waits for, `attempts` how often it has tried.
     """
 
@@ -42,17 +41,13 @@ def judge(
     window: Sequence[Sample], now_s: float, *, interval_s: float, allowed_lag_s: float
 ) -> Verdict:
     """The state of one partition of one sink. The window is in order of time, the newest last."""
-    window = tuple(window)
     last = window[-1] if window else None
     if last is None or not is_news(last.at_s, now_s, interval_s):
         return unknown(silence(last.at_s if last else None, now_s))
     known = [s for s in window if s.applied is not None and s.end is not None][-WINDOW:]
-    for rule in (_lost, _blocked):
-        if verdict := rule(last):
-            return verdict
-    for look in (_no_worker, _not_known):
-        if verdict := look(window):
-            return verdict
+    late = newest(window)
+    if verdict := _lost(last) or _blocked(last) or _no_worker(window, late) or _not_known(late):
+        return verdict
     for judge in (_rewound, _stopped, _stalled, _snapshot):
         if verdict := judge(known, allowed_lag_s):
             return verdict
@@ -61,8 +56,8 @@ def judge(
 
 def newest(window: Sequence[Sample]) -> Sample:
     """The last complete look of late, if there is one: one that learned nothing hides no figure."""
-    late = tuple(window)[-STALE_INTERVALS:]
-    return next((sample for sample in late[::-1] if sample.end is not None), window[-1])
+    late = islice(reversed(window), STALE_INTERVALS)
+    return next((sample for sample in late if sample.end is not None), window[-1])
 
 
 def _lost(last: Sample) -> Verdict | None:
@@ -81,19 +76,17 @@ def _blocked(last: Sample) -> Verdict | None:
     )
 
 
-def _no_worker(window: Sequence[Sample]) -> Verdict | None:
+def _no_worker(window: Sequence[Sample], late: Sample) -> Verdict | None:
     """For some looks in a row: workers that share partitions anew have none for a moment."""
-    late = window[-NO_WORKER_LOOKS:]
-    is_free = len(late) == NO_WORKER_LOOKS and all(s.has_worker is False for s in late)
-    if is_free and _behind(newest(window)):
+    looks = [sample.has_worker for sample in islice(reversed(window), NO_WORKER_LOOKS)]
+    if looks == [False] * NO_WORKER_LOOKS and _behind(late):
         return Verdict(State.STOPPED, "no worker reads it", "start one: `tailrace run`")
     return None
 
 
-def _not_known(window: Sequence[Sample]) -> Verdict | None:
+def _not_known(late: Sample) -> Verdict | None:
     """One look that learned nothing is no news; several are."""
-    last = newest(window)
-    return None if last.unknown is None else unknown(last.unknown)
+    return None if late.unknown is None else unknown(late.unknown)
 
 
 def _rewound(known: Sequence[Sample], _: float) -> Verdict | None:

@@ -20,6 +20,7 @@ import redis
 from connectors.hints import first_line
 from consumer.metrics import Status
 from tailrace.asking import ANSWER_WITHIN_S, CONNECT_WITHIN_S, Away
+from tailrace.config import Pipeline
 
 Connection = TypeVar("Connection")
 Answer = TypeVar("Answer")
@@ -149,6 +150,12 @@ class WorkersAnswer:
     statuses: tuple[Status, ...]
     away: str | None = None
     date_s: float | None = None
+
+
+def worker_urls(pipeline: Pipeline) -> tuple[str, ...]:
+    """Where the daemons of a pipeline answer."""
+    health = pipeline.health
+    return pipeline.dashboard.workers or (f"http://{health.host}:{health.port}",)
 
 
 def look_at_workers(client: httpx.Client, urls: Sequence[str]) -> list[WorkersAnswer]:

@@ -102,17 +102,19 @@ class Sampler:
                 name: probe.seen.answered_at_s if probe.seen else None
                 for name, probe in sinks.items()
             },
-            skews=self._skews(pipeline.name, one),
+            skews=self._skews(one),
         )
 
-    def _skews(self, name: str, one: Watched) -> dict[str, view.Skew | None]:
+    def _skews(self, one: Watched) -> dict[str, view.Skew | None]:
         """Of every clock that has answered, by its name; most tell whole seconds only."""
         servers, found = self._servers, {}
         source = servers.sources[one.pipeline.source.dsn]
         connect = servers.connects[one.spec.connect_url]
         workers = servers.workers[one.worker_urls]
         if heard := source.seen:
-            shown_s = (heard.asked_at_s + heard.answered_at_s) / 2 + heard.answer[name].ahead_s
+            shown_s = (heard.asked_at_s + heard.answered_at_s) / 2 + heard.answer[
+                one.pipeline.name
+            ].ahead_s
             found["source"] = self._heard("source", source, heard, shown_s, tick_s=0.0)
         if (told := connect.seen) and told.answer.date_s:
             found["connect"] = self._heard("connect", connect, told, told.answer.date_s)

@@ -8,7 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import httpx
@@ -48,14 +48,14 @@ class Letters(NamedTuple):
     first: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Watched:
     """A pipeline and what its source connector is to be."""
 
     pipeline: Pipeline
     spec: ConnectorSpec
 
-    @property
+    @cached_property
     def topics(self) -> dict[str, tuple[str, ...]]:
         """Of each sink."""
         return {
@@ -66,8 +66,7 @@ class Watched:
     @property
     def worker_urls(self) -> tuple[str, ...]:
         """Where its daemons answer."""
-        health = self.pipeline.health
-        return self.pipeline.dashboard.workers or (f"http://{health.host}:{health.port}",)
+        return probes.worker_urls(self.pipeline)
 
 
 class Servers:
@@ -163,15 +162,14 @@ class Servers:
         applied = {one.pipeline.name: self._applied(one) for one in users}
         wanted = {}
         for one in users:
-            spec, told = one.spec, applied[one.pipeline.name]
+            told = applied[one.pipeline.name]
             sinks: dict[str, tuple[Sequence[str], Offsets]] = {}
             for name, topics in one.topics.items():
                 answer = told[name]
                 sinks[name] = (topics, answer.offsets if answer else {})
                 letters = dead_letter_topic(one.pipeline, name)
                 sinks[letters] = ([letters], {TopicPartition(letters, 0): NOWHERE})
-            beats = f"{spec.topic_prefix}.{spec.control_schema}.heartbeat"
-            wanted[one.pipeline.name] = (sinks, beats)
+            wanted[one.pipeline.name] = (sinks, one.spec.heartbeat_topic)
         found = reader.read(wanted)
         return {
             one.pipeline.name: self._answer(

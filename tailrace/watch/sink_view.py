@@ -86,7 +86,8 @@ def _partitions(
     logs: Mapping[TopicPartition, Log] = {}
     applied: Offsets | None = None
     if isinstance(found, Seen):
-        applied, logs = found.answer[0].get(sink), found.answer[1].logs.get(sink, {})
+        applied = found.answer.applied.get(sink)
+        logs = found.answer.kafka.logs.get(sink, {})
         # What was known stays in sight, judged as old, when Kafka or the sink goes away.
         present = {at for at in (*logs, *(applied or {})) if at.topic in answers.topics[sink]}
         owners = {
@@ -139,7 +140,7 @@ def _remember(
     window = memory.partitions.setdefault((sink, at), new_window())
     if window and window[-1].at_s == answers.kafka.answered_at_s:
         return
-    applied, kafka = answers.kafka.answer[0].get(sink), answers.kafka.answer[1]
+    applied, kafka = answers.kafka.answer.applied.get(sink), answers.kafka.answer.kafka
     log = kafka.logs.get(sink, {}).get(at)
     sample = Sample(
         answers.kafka.answered_at_s,

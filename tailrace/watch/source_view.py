@@ -16,7 +16,7 @@ def look(answers: Answers, memory: Memory, now_s: float) -> view.Source:
         memory.source.append(sample)
     verdict = source_state.judge(memory.source, now_s, interval_s=answers.interval_s)
     slot = found.answer.slot if isinstance(found, Seen) else None
-    beat_us = kafka.answer[1].beat_at_us if isinstance(kafka, Seen) else None
+    beat_us = kafka.answer.kafka.beat_at_us if isinstance(kafka, Seen) else None
     ahead_s = found.answer.ahead_s if isinstance(found, Seen) else 0.0
     connector = connect.answer if isinstance(connect, Seen) else None
     return view.Source(
@@ -49,7 +49,7 @@ def _sample(answers: Answers, now_s: float, *, in_snapshot: bool) -> source_stat
     at_s = now_s if aways else min(part.answered_at_s for part in seen)
     found, connect, kafka = parts
     slot = found.answer.slot if isinstance(found, Seen) else None
-    beat_us = kafka.answer[1].beat_at_us if isinstance(kafka, Seen) else None
+    beat_us = kafka.answer.kafka.beat_at_us if isinstance(kafka, Seen) else None
     overdue_s = beat_overdue_s(answers)
     connector = connect.answer if isinstance(connect, Seen) else None
     tasks = connector.tasks if connector else ()

@@ -36,6 +36,11 @@ class State(StrEnum):
         """Whether somebody should look."""
         return self.badness >= State.DEGRADED.badness
 
+    @property
+    def wants_a_word(self) -> bool:
+        """Whether its reason should be told: what somebody paused is not wrong, yet worth it."""
+        return self.is_wrong or self is State.PAUSED
+
 
 _BADNESS = {state: badness for badness, state in enumerate(reversed(State))}
 

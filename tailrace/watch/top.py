@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tailrace.watch import view
-from tailrace.watch.chosen import Choice, Row, rows, wants_a_word
+from tailrace.watch.chosen import Choice, Row, rows
 from tailrace.watch.states import State, Verdict
 from tailrace.watch.words import number, rate, seconds, span
 
@@ -98,7 +98,7 @@ def _to_do(snapshot: view.Snapshot, found: Iterable[Row]) -> Iterator[str]:
     """One cause is told once for a pipeline."""
     told = set()
     for row in found:
-        if wants_a_word(row) and (row.pipeline, row.verdict.reason) not in told:
+        if row.verdict.state.wants_a_word and (row.pipeline, row.verdict.reason) not in told:
             told.add((row.pipeline, row.verdict.reason))
             todo = f". Do: {row.verdict.todo}" if row.verdict.todo else ""
             yield f"{row.pipeline} {row.name}: {row.verdict.reason}{todo}"

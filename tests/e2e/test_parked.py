@@ -12,6 +12,7 @@ from kafka.admin import NewTopic
 
 from consumer.deadletter import KafkaDeadLetters
 from consumer.event import DeadLetter
+from consumer.records import record_of
 from devstack.process import free_ports
 from tailrace.actions import Actor, log_of
 from tailrace.cli import app
@@ -143,7 +144,7 @@ def look_at_it(live: Cdc) -> None:
 def park_again(live: Cdc, number: int) -> None:
     """As a worker does that died before its offsets moved."""
     topic = dead_letter_topic(live.pipeline, live.SINK)
-    stored = parked(letters._record(records(live.brokers, topic)[number]))
+    stored = parked(record_of(records(live.brokers, topic)[number]))
     drawer = KafkaDeadLetters(topic, live.SINK, live.brokers.client())
     drawer.put([DeadLetter(stored.record, stored.reason, stored.table, stored.position)])
     drawer.close()
