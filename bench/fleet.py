@@ -99,7 +99,7 @@ def _show(figures: dict[str, Any]) -> None:
         f"           ms by part: {parts}\n"
         f"dashboard  first paint {page['first_paint_ms']} ms, all rows {page['all_rows_ms']} ms;"
         f" an empty page {page['first_paint_of_login_ms']} ms\n"
-        f"           an update: {page['update_cpu_ms']:.0f} ms of CPU more than without a viewer,"
+        f"           an update: {page['update_cpu_ms']:.0f} ms of CPU, by what six viewers cost,"
         f" {sampler['render_ms']:.0f} ms of them to render"
     )
 

@@ -21,6 +21,7 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 READY_WITHIN_S = 60.0
 VISITS = 5
+FILTERS = ("", "f", "fl", "fle", "flee", "fleet")  # each finds all, and is rendered by itself
 LOOK_EVERY_MS = 50
 WATCH_ROWS = """
 const look = () => {
@@ -38,17 +39,17 @@ def measured(folder: Path, history: Path, rows: int, seconds: float) -> dict[str
         _wait_for_rows(url, rows)
         paints = list(_paints(url, rows))
         alone_s, alone = _cpu_while(pid, url, seconds)
-        with _viewer(url):
+        with _viewers(url):
             seen_s, seen = _cpu_while(pid, url, seconds)
-    per_look_s, with_viewer_s = alone_s / alone, seen_s / seen
+    per_look_s, with_viewers_s = alone_s / alone, seen_s / seen
     firsts, complete, floors = zip(*paints, strict=True)
     return {
         "first_paint_ms": round(statistics.median(firsts)),
         "all_rows_ms": round(statistics.median(complete)),
         "first_paint_of_login_ms": round(statistics.median(floors)),
         "look_cpu_ms": round(per_look_s * 1000, 1),
-        "look_and_update_cpu_ms": round(with_viewer_s * 1000, 1),
-        "update_cpu_ms": round((with_viewer_s - per_look_s) * 1000, 1),
+        "look_and_updates_cpu_ms": round(with_viewers_s * 1000, 1),
+        "update_cpu_ms": round((with_viewers_s - per_look_s) / len(FILTERS) * 1000, 1),
         "looks": [alone, seen],
     }
 
@@ -126,18 +127,21 @@ def _cpu_while(pid: int, url: str, seconds: float) -> tuple[float, int]:
 
 
 @contextmanager
-def _viewer(url: str) -> Iterator[None]:
-    """One who has the overview open, and only reads."""
+def _viewers(url: str) -> Iterator[None]:
+    """Some who have the overview open, each with another filter, and only read."""
     ended = threading.Event()
 
-    def read() -> None:
-        with httpx.stream("GET", f"{url}/live/overview", timeout=None) as answer:
+    def read(filter_text: str) -> None:
+        asked = {"q": filter_text}
+        with httpx.stream("GET", f"{url}/live/overview", params=asked, timeout=None) as answer:
             for _ in answer.iter_raw():
                 if ended.is_set():
                     return
 
-    thread = threading.Thread(target=read, daemon=True)
-    thread.start()
+    threads = [threading.Thread(target=read, args=[text], daemon=True) for text in FILTERS]
+    for thread in threads:
+        thread.start()
     yield
     ended.set()
-    thread.join()
+    for thread in threads:
+        thread.join()

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 import msgspec
 
@@ -17,7 +18,8 @@ from consumer.settled import Ring, settled
 
 ENDS = ("written", "superseded", "stale", "duplicate", "filtered", "parked")
 BOUNDS_S = (0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.2, 2.5, 5.0, 15.0, 60.0, 300.0)
-RECENT = 500  # batches whose latency the quantiles are taken from
+WINDOW_S = 60.0
+MOST_BATCHES = 5_000  # of the window
 
 
 class Histogram(msgspec.Struct):
@@ -49,7 +51,8 @@ polled; decoded and known to be no repeat; durable in the sink; remembered and a
 class Waterfall(msgspec.Struct, frozen=True):
     """
     Seconds in each of STAGES for a typical change: the mean of those around the median in
-    `samples` batches. As read from three clocks, so a stage may be negative until it is corrected.
+    `samples` batches of one window. As read from three clocks, so a stage may be negative until it
+    is corrected.
     """
 
     stages_s: tuple[float, ...]
@@ -72,6 +75,7 @@ class Status(msgspec.Struct):
 
     Times ending in `_at_s` are seconds since 1970 on this worker's clock. `held_because` is the
     sentence of what is in the way now, `redis_away` that of the idempotency keys; None: nothing.
+    `recent` and `waterfall` are of the WINDOW_S up to the newest batch.
     """
 
     sink: str
@@ -96,6 +100,15 @@ class Status(msgspec.Struct):
     is_assigned: bool = False
 
 
+class _Met(NamedTuple):
+    """What the changes of one batch met; one with more changes counts for more."""
+
+    at_s: float
+    changes: int
+    latency_s: float
+    stages_s: tuple[float, ...] | None
+
+
 class Tally:
     """
     Listens to a worker's facts. Snapshot rows are kept out of the latencies: theirs is age.
@@ -111,9 +124,7 @@ class Tally:
     ) -> None:
         self._now = wall_clock
         self._places: dict[tuple[str, int], Place] = {}
-        # Each with the changes of its batch: a large one is what more changes met.
-        self._recent_s: deque[tuple[float, int]] = deque(maxlen=RECENT)
-        self._ways: deque[tuple[tuple[float, ...], int]] = deque(maxlen=RECENT)
+        self._recent: deque[_Met] = deque(maxlen=MOST_BATCHES)
         self._status = Status(sink, worker, pid, started_at_s=self._now())
         self.settled = Ring()
 
@@ -168,20 +179,21 @@ class Tally:
             # The clocks of source and worker may differ: below zero is zero.
             latency_s = max(0.0, durable_s - committed_s)
             status.commit_to_applied.add(latency_s)
-            self._recent_s.append((latency_s, len(changes)))
-            if way := _way(fact, now_s):
-                self._ways.append((way, len(changes)))
+            self._recent.append(_Met(now_s, len(changes), latency_s, _way(fact, now_s)))
+            while now_s - self._recent[0].at_s > WINDOW_S:
+                self._recent.popleft()
 
     def status(self) -> Status:
         """A copy as of now."""
         held = self._places  # another thread may put another there meanwhile
         places = [held[at] for at in sorted(held)]
+        recent = list(self._recent)
         return msgspec.structs.replace(
             self._status,
             ended=dict(self._status.ended),
             places=places,
-            recent=quantiles(list(self._recent_s)),
-            waterfall=waterfall(list(self._ways)),
+            recent=quantiles([(met.latency_s, met.changes) for met in recent]),
+            waterfall=waterfall([(met.stages_s, met.changes) for met in recent if met.stages_s]),
         )
 
 

@@ -22,7 +22,8 @@ ProfileName = Literal["small", "bench"]
 
 PROFILES: dict[ProfileName, Profile] = {
     # Quick to start on a small machine: the C1 compiler alone. The default buffer of the log
-    # cleaner (128 MB) would not fit into this broker's heap.
+    # cleaner (128 MB) would not fit into this broker's heap. Postgres tells when a row was
+    # committed, so that tools and tests can ask how late it was in the target.
     "small": Profile(
         broker_heap_mb=96,
         connect_heap_mb=128,
@@ -35,7 +36,7 @@ PROFILES: dict[ProfileName, Profile] = {
             "offsets.topic.num.partitions": 1,
             "transaction.state.log.num.partitions": 1,
         },
-        postgres={"shared_buffers": "32MB"},
+        postgres={"shared_buffers": "32MB", "track_commit_timestamp": "on"},
     ),
     # For measuring: the optimising compiler, room to work, the broker's own defaults, and no
     # recording, which would slow down what is measured.

@@ -22,11 +22,14 @@ def demo(
     Real servers, a shop under load, two workers. One is killed, the connector is restarted, and
     at the end every row of source and target is compared. Ends with 0 only if they are equal.
     """
+    import signal
+
     from tailrace.demo import Demo, figures
     from tailrace.demo_view import opened
     from tailrace.exits import FAILED, INTERRUPTED
     from tailrace.progress import shown
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it too must leave no server
     folder.mkdir(parents=True, exist_ok=True)
     with shown() as say:
         run = Demo(folder, seconds, say)

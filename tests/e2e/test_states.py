@@ -57,7 +57,7 @@ def test_a_sink_from_its_snapshot_on(live: Cdc) -> None:
         watch.until("IDLE")
         watch.steady("IDLE")
         _behind(live, watch)
-        _wrong_clock(live, watch, port)
+        _wrong_clock(live, port)
         _rewound(live, watch)
         _stalled(live, watch)
 
@@ -112,8 +112,11 @@ AHEAD_S = -2.0
 
 
 @contextmanager
-def with_a_wrong_clock(port: int) -> Iterator[int]:
-    """Says what the daemon at `port` says, as if that machine's clock were `AHEAD_S` ahead."""
+def with_a_wrong_clock(port: int, true_wait_s: list[float]) -> Iterator[int]:
+    """
+    Says what the daemon at `port` says, as if that machine's clock were `AHEAD_S` ahead. Appends
+    how long the stage `wait` is in truth, in what it says.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -123,6 +126,7 @@ def with_a_wrong_clock(port: int) -> Iterator[int]:
             for status in statuses:
                 status["ticked_at_s"] += AHEAD_S
                 if status["waterfall"]:
+                    true_wait_s.append(status["waterfall"]["stages_s"][2])
                     status["waterfall"]["stages_s"][2] += AHEAD_S  # until polled, on its clock
             self.send_response_only(200)
             self.send_header("Date", formatdate(date_s + AHEAD_S, usegmt=True))
@@ -138,9 +142,10 @@ def with_a_wrong_clock(port: int) -> Iterator[int]:
         server.shutdown()
 
 
-def _wrong_clock(live: Cdc, right: Watched, port: int) -> None:
+def _wrong_clock(live: Cdc, port: int) -> None:
+    true_wait_s: list[float] = []
     with (
-        with_a_wrong_clock(port) as wrong,
+        with_a_wrong_clock(port, true_wait_s) as wrong,
         watched(live, {"dashboard.workers": f"http://127.0.0.1:{wrong}"}) as watch,
         writing(live, every_s=0.05),
     ):
@@ -150,10 +155,7 @@ def _wrong_clock(live: Cdc, right: Watched, port: int) -> None:
         assert abs(skew.ahead_s - AHEAD_S) <= skew.within_s + 0.1
         watch.until("OK", "sink")
         watch.steady("OK", of="sink", looks=4)
-        assert abs(_wait_s(watch) - _wait_s(right)) < 1.0
-
-
-def _wait_s(watch: Watched) -> float:
-    way = watch.look().sinks[0].waterfall
-    assert way is not None
-    return next(stage.seconds for stage in way.stages if stage.name == "wait")
+        way = watch.look().sinks[0].waterfall
+        assert way is not None
+        told_s = next(stage.seconds for stage in way.stages if stage.name == "wait")
+        assert min(abs(told_s - wait_s) for wait_s in true_wait_s[-3:]) <= skew.within_s + 0.1

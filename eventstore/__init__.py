@@ -1,0 +1,3 @@
+"""
+Events as the truth: contracts, the outbox, append-only streams, and what is derived from them.
+"""
