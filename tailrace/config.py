@@ -142,7 +142,26 @@ class PostgresSink(Section, frozen=True, tag_field="type", tag="postgres"):
     batch: Batch = Batch()
 
 
-Sink = PostgresSink
+EVENTS = "eventstore.events"
+
+
+class ProjectionSink(Section, frozen=True, tag_field="type", tag="projection"):
+    """A read model, made of the events of an event store that is the source."""
+
+    dsn: Annotated[Dsn, Meta(description="The database of the read model")]
+    module: Annotated[
+        Text, Meta(description="Where it is declared, as package.module:attribute")
+    ]
+    workers: Annotated[Count, Meta(description="Processes that share this sink's partitions")] = 1
+    batch: Batch = Batch()
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """What it reads."""
+        return (EVENTS,)
+
+
+Sink = PostgresSink | ProjectionSink
 
 
 class Health(Section, frozen=True):
@@ -289,7 +308,9 @@ def _with_tables(name: str, sink: Sink, tables: tuple[str, ...]) -> Sink:
                 f"sinks.{name}.tables has {table}, which source.tables does not;"
                 " add it there or remove it here."
             )
-    return msgspec.structs.replace(sink, tables=sink.tables or tables)
+    if isinstance(sink, PostgresSink):
+        return msgspec.structs.replace(sink, tables=sink.tables or tables)
+    return sink
 
 
 def _at_odds(sentence: str) -> Problem:

@@ -12,9 +12,10 @@ from consumer.deadletter import KafkaDeadLetters
 from consumer.decode import DebeziumDecoder
 from consumer.dedup import RedisDeduplicator
 from consumer.kafka import KafkaSource, Limits
-from consumer.ports import Observer
+from consumer.ports import Observer, Sink
 from consumer.worker import Worker
 from sinks.postgres import PostgresSink
+from tailrace import config
 from tailrace.config import Pipeline
 
 Reached = Callable[[str], None]
@@ -77,7 +78,7 @@ def wire(
     )
     letters = KafkaDeadLetters(dead_letter_topic(pipeline, name), name, pipeline.kafka.client())
     dedup = RedisDeduplicator(pipeline.redis.url, group, observe)
-    sink = PostgresSink(settings.dsn, group, tables, pipeline.source.placeholder, reached=reached)
+    sink = _sink(pipeline, name, reached)
     worker = Worker(
         source=source,
         decoder=DebeziumDecoder(tables),
@@ -88,3 +89,18 @@ def wire(
         stopping=stopping,
     )
     return Wired(worker, (source.close, letters.close, dedup.close, sink.close))
+
+
+def _sink(pipeline: Pipeline, name: str, reached: Reached) -> Sink:
+    group = group_of(pipeline, name)
+    match pipeline.sinks[name]:
+        case config.ProjectionSink(dsn, module):
+            from eventstore.projection import Projection
+            from eventstore.projection_sink import ProjectionSink
+            from tailrace.named import named
+
+            projection = named(module, Projection)
+            return ProjectionSink(dsn, group, projection, pipeline.source.dsn, reached=reached)
+        case config.PostgresSink(dsn, tables):
+            placeholder = pipeline.source.placeholder
+            return PostgresSink(dsn, group, tables, placeholder, reached=reached)
