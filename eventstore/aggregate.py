@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from eventstore.contracts import Contracts, Event
-from eventstore.recorded import Meta, Recorded
+from eventstore.recorded import NO_META, Meta, Recorded
 from eventstore.store import STATEMENTS, At, Conflict, Connection, append, length, read
 
 S = TypeVar("S", bound=BaseModel)
@@ -117,7 +117,7 @@ def execute(
     decide: Callable[[S, C], Sequence[Event]],
     command: C,
     *,
-    meta: Meta = Meta(),
+    meta: Meta = NO_META,
     attempts: int = 5,
 ) -> tuple[Recorded, ...]:
     """

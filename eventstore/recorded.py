@@ -4,7 +4,7 @@ import secrets
 import time
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from eventstore.contracts import Event
@@ -29,6 +29,9 @@ class Meta:
     def from_json(cls, stored: dict[str, Any]) -> "Meta":
         """Keys of newer code are left out."""
         return cls(stored.get("correlation"), stored.get("causation"), stored.get("actor"))
+
+
+NO_META: Final = Meta()
 
 
 @dataclass(frozen=True, slots=True)

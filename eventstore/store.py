@@ -19,7 +19,7 @@ from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
 from eventstore.contracts import Contracts, Event, Invalid
-from eventstore.recorded import Meta, Recorded, new_id
+from eventstore.recorded import NO_META, Meta, Recorded, new_id
 from sinks.target import load_statements
 
 STATEMENTS = load_statements(Path(__file__).with_name("store.sql"))
@@ -35,19 +35,23 @@ At = int | datetime | None
 """A state of a stream: after so many events, as of a time, or (None) now."""
 
 _STREAM = re.compile(r"[a-z][a-z0-9_]*-.+", re.DOTALL)
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _LAST_POS = 2**63 - 1
 
 
 class Conflict(Exception):
     """
     The stream does not end where the caller believed: nothing was appended, and the transaction can
-    go on. `actual` is its version now.
+    go on. `expected` is None for ANY; `actual` is its version now, None where it is not known.
     """
 
-    def __init__(self, stream: str, expected: int | None, actual: int, because: str = "") -> None:
+    def __init__(
+        self, stream: str, expected: int | None, actual: int | None, because: str = ""
+    ) -> None:
         wanted = "any version" if expected is None else f"version {expected}"
         super().__init__(
-            f"{stream} was to be appended to at {wanted}, but it is at version {actual}"
+            f"{stream} was to be appended to at {wanted}, but it is at version"
+            f" {'?' if actual is None else actual}"
             f"{because and f', and {because}'}: load it again, and decide anew"
         )
         self.stream = stream
@@ -81,7 +85,7 @@ def append(
     events: Sequence[Event],
     *,
     expected: int | None,
-    meta: Meta = Meta(),
+    meta: Meta = NO_META,
     ids: Sequence[UUID] | None = None,
 ) -> tuple[Recorded, ...]:
     """
@@ -99,30 +103,37 @@ def append(
     ids = [new_id() for _ in events] if ids is None else list(ids)
     if len(set(ids)) != len(events):
         raise Invalid(f"{len(events)} event(s) need as many different ids, not {len(set(ids))}")
+    data = [_encoded(contracts, event) for event in events]
+    of = [type(event).contract for event in events]
     values = {
         "stream": stream,
         "expected": expected,
         "ids": ids,
-        "types": [type(event).contract.name for event in events],
-        "versions": [type(event).contract.version for event in events],
-        "data": [contracts.encode(event) for event in events],
+        "types": [contract.name for contract in of],
+        "versions": [contract.version for contract in of],
+        "data": data,
         "meta": Jsonb(meta.as_json()),
     }
     for _ in range(TRIES_AT_ANY_END if expected is ANY else 1):
         try:
             rows = tx.execute(STATEMENTS["append"], values).fetchall()
         except UniqueViolation as error:
-            raise Conflict(stream, expected, -1, "an id was taken meanwhile") from error
+            raise Conflict(stream, expected, None, "an id was taken meanwhile") from error
         if len(rows) == len(events):
             return tuple(
-                Recorded(stream, pos, id_, kind, version, event, at.astimezone(UTC), meta)
-                for (pos, at), id_, kind, version, event in zip(
-                    rows, ids, values["types"], values["versions"], events, strict=True
-                )
+                Recorded(stream, pos, id_, its.name, its.version, event, at.astimezone(UTC), meta)
+                for (pos, at), id_, its, event in zip(rows, ids, of, events, strict=True)
             )
         if done := _done_before(tx, contracts, stream, events, expected, ids):
             return done
     raise Conflict(stream, expected, length(tx, stream))
+
+
+def _encoded(contracts: Contracts, event: Event) -> str:
+    text = contracts.encode(event)
+    if _NUL.search(text):
+        raise Invalid(f"{event.contract.name} has text with the character 0, which jsonb refuses")
+    return text
 
 
 def _done_before(
