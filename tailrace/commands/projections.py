@@ -52,14 +52,14 @@ def build(sink: SinkArgument, config: ConfigOption = DEFAULT_FILE) -> None:
     from eventstore.rebuild import Filled
     from eventstore.rebuild import build as fill
     from tailrace.exits import FAILED, Problem
-    from tailrace.logs import ends_of
+    from tailrace.logs import log_reader
     from tailrace.progress import shown
     from tailrace.wiring import group_of, topic_of
 
     pipeline = _pipeline(config)
     settings, projection = _declared(pipeline, sink)
     topic = topic_of(pipeline, settings.tables[0])
-    with shown() as tell:
+    with shown() as tell, log_reader(pipeline.kafka) as log:
 
         def progress(done: int, of: int) -> None:
             tell(sink, f"{done:,} of {of:,} events" if of else "there are no events yet")
@@ -70,7 +70,7 @@ def build(sink: SinkArgument, config: ConfigOption = DEFAULT_FILE) -> None:
                 pipeline.source.dsn,
                 group_of(pipeline, sink),
                 projection,
-                lambda: ends_of(pipeline.kafka, topic),
+                lambda: log.ends(topic),
                 progress,
             )
         except (Filled, Busy) as error:
