@@ -63,6 +63,10 @@ INSERT INTO eventstore.builds (sink, projection, version, state) VALUES (%s, %s,
 -- From here on the sink follows the log.
 UPDATE eventstore.builds SET state = 'built', built_at = now(), events = %s WHERE sink = %s;
 
+-- name: other_sink
+-- Whose a version is: its tables can be kept by one sink only.
+SELECT sink FROM eventstore.builds WHERE projection = %s AND version = %s AND sink <> %s;
+
 -- name: lock_build
 -- Of one projection only one version is filled at a time, by one process.
 SELECT pg_try_advisory_lock(hashtextextended('tailrace.build.' || %s, 0));
@@ -81,9 +85,13 @@ FROM unnest(%s::text[], %s::int[], %s::bigint[]) AS n (topic, partition, next_of
 -- How long each stream was when the store was read.
 COPY eventstore.reached (sink, stream, next_pos) FROM STDIN;
 
+-- name: hide
+-- Before another is shown: never two at once.
+UPDATE eventstore.builds SET is_live = false WHERE projection = %s AND is_live;
+
 -- name: show
--- The one that readers see, and no other of the projection.
-UPDATE eventstore.builds SET is_live = (sink = %s) WHERE projection = %s;
+-- The one that readers see.
+UPDATE eventstore.builds SET is_live = true WHERE sink = %s;
 
 -- name: forget_reached
 -- Of a version that goes.

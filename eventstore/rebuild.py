@@ -18,8 +18,7 @@ from eventstore.projection import Projection
 from eventstore.projection_sink import connect, load_batch, project, run_statement
 from eventstore.travel import Stored
 from eventstore.versions import STATEMENTS
-from sinks.marks import Connection as Connection
-from sinks.marks import create_schema
+from sinks.marks import Connection, create_schema
 
 WINDOW = 50_000  # events that are read and applied in one transaction
 NO_LIMIT = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"
@@ -43,6 +42,7 @@ def build(
     Raises Filled, Busy for what the projection's code raises, and psycopg.Error.
     """
     with connect(dsn, projection) as target, psycopg.connect(store_dsn) as store:
+        target.autocommit = True  # each window is committed by itself
         _begin(target, sink, projection)
         marks = ends()
         store.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -64,6 +64,12 @@ def _begin(target: Connection, sink: str, projection: Projection) -> None:
         raise Filled(
             f"version {found.version} of {found.projection} is built for this sink: raise "
             "`version` in the code and describe that as a sink of another name"
+        )
+    asked = [projection.name, projection.version, sink]
+    if other := target.execute(STATEMENTS["other_sink"], asked).fetchone():
+        raise Filled(
+            f"version {projection.version} of {projection.name} is that of sink {other[0]}: raise "
+            "`version` in the code, or drop that one"
         )
     with target.transaction():
         versions.drop(target, sink)

@@ -149,9 +149,7 @@ class ProjectionSink(Section, frozen=True, tag_field="type", tag="projection"):
     """A read model, made of the events of an event store that is the source."""
 
     dsn: Annotated[Dsn, Meta(description="The database of the read model")]
-    module: Annotated[
-        Text, Meta(description="Where it is declared, as package.module:attribute")
-    ]
+    module: Annotated[Text, Meta(description="Where it is declared, as package.module:attribute")]
     workers: Annotated[Count, Meta(description="Processes that share this sink's partitions")] = 1
     batch: Batch = Batch()
 

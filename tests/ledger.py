@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from eventstore.contracts import Contracts, Event
-from eventstore.projection import Tx, batch_projection, projection, sql_projection
+from eventstore.projection import Projection, Tx, batch_projection, projection, sql_projection
 from eventstore.recorded import Recorded
 
 contracts = Contracts("/ledger")
@@ -27,10 +27,8 @@ class Noted(Event):
     text: str
 
 
-def _declare(version: int) -> object:
-    @projection(
-        "balances", version=version, contracts=contracts, events=[Booked], tables=TABLES
-    )
+def _declare(version: int) -> Projection:
+    @projection("balances", version=version, contracts=contracts, events=[Booked], tables=TABLES)
     def balances(tx: Tx, recorded: Recorded) -> None:
         assert isinstance(recorded.event, Booked)
         tx.execute(ADD, [recorded.stream, recorded.event.amount, 1])

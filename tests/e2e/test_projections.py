@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from eventstore import store
+from eventstore.contracts import Event
 from tailrace.harness.cdc import Cdc
 from tests import ledger
 
@@ -38,15 +39,15 @@ def describe(books: Cdc, modules: dict[str, str]) -> None:
 
 def book(books: Cdc, account: str, *amounts: int) -> None:
     with psycopg.connect(books.source_dsn) as tx:
-        events = [ledger.Booked(amount=amount) for amount in amounts]
-        noted = [ledger.Noted(text="a\ttab, a \\ and\na line")]
-        store.append(tx, ledger.contracts, f"account-{account}", events + noted, expected=store.ANY)
+        events: list[Event] = [ledger.Booked(amount=amount) for amount in amounts]
+        events.append(ledger.Noted(text="a\ttab, a \\ and\na line"))
+        store.append(tx, ledger.contracts, f"account-{account}", events, expected=store.ANY)
 
 
 def shown(books: Cdc, view: str) -> list[tuple[Any, ...]]:
     with psycopg.connect(books.target_dsn) as target:
-        query = f"SELECT account, amount, events FROM {view}.balances ORDER BY 1"
-        return target.execute(query.encode()).fetchall()
+        query = b"SELECT account, amount, events FROM %s.balances ORDER BY 1" % view.encode()
+        return target.execute(query).fetchall()
 
 
 def right(books: Cdc) -> list[tuple[Any, ...]]:
