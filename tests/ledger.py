@@ -1,8 +1,13 @@
 """A small event-sourced ledger and its projections, in each of the forms that there are."""
 
+import sys
 from collections import Counter
 from collections.abc import Sequence
+from itertools import count
 
+import psycopg
+
+from eventstore import store
 from eventstore.contracts import Contracts, Event
 from eventstore.projection import Projection, Tx, batch_projection, projection, sql_projection
 from eventstore.recorded import Recorded
@@ -65,3 +70,16 @@ in_sql = sql_projection(
     SET amount = balances.amount + excluded.amount, events = balances.events + excluded.events
     """,
 )
+
+
+def write(dsn: str) -> None:
+    """Appends to a few streams as fast as it goes, until it is killed."""
+    with psycopg.connect(dsn) as tx:
+        for number in count():
+            events = [Booked(amount=number % 100 - n) for n in range(3)]
+            store.append(tx, contracts, f"account-{number % 40}", events, expected=store.ANY)
+            tx.commit()
+
+
+if __name__ == "__main__":
+    write(sys.argv[1])
