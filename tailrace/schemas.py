@@ -17,6 +17,7 @@ from connectors.catalogue import Slot
 from connectors.errors import Finding
 from connectors.operate import Part
 from connectors.plan import Change
+from eventstore.check import Found
 from tailrace.actions import Actions
 from tailrace.lag import Row, SourceRow
 from tailrace.parked.decide import Discarded, Redriven
@@ -139,6 +140,19 @@ class Compared(msgspec.Struct):
     problem: str
 
 
+class ContractsCheck(msgspec.Struct):
+    """
+    The contracts in the code held against the catalogue. `notes` are sentences on what could not be
+    tried; `ok`: there are no problems.
+    """
+
+    source: str
+    events: list[str]
+    problems: list[Found]
+    notes: list[str]
+    ok: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """What a command prints: its type, one of several if its options decide; and that in words."""
@@ -159,6 +173,7 @@ OUTPUTS: Mapping[str, Output] = {
     "connector status": Output(ConnectorStatus, "The connector as it is."),
     "demo": Output(Demo, "What the run came to."),
     "doctor": Output(Doctor, "Every check."),
+    "events check": Output(ContractsCheck, "What a change of the contracts would break."),
     "lag": Output(Lag, "How far behind each partition of each sink is, and the source's log."),
     "parked discard": Output(Discarded, "Which letters were given up."),
     "parked list": Output(Pages, "Letters by sink; with --group kinds of them.", (Groups,)),
@@ -181,6 +196,8 @@ ACTS: Mapping[str, str] = {
     "connector restart": "acts; then see `tailrace connector status --json`",
     "connector resume": "acts; then see `tailrace connector status --json`",
     "dashboard": "serves; the same data is at `tailrace top --json`",
+    "events docs": "writes files",
+    "events export": "writes files; what it would refuse is in `tailrace events check --json`",
     "run": "runs; its log is JSON with `log.format: json`, its state is at `/status.json`",
     "schema apply": "acts; what it would do is in `tailrace schema plan --json`",
     "stack down": "acts; then see `tailrace stack status --json`",
