@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from connectors.spec import OUTBOX
 from consumer.deadletter import KafkaDeadLetters
 from consumer.decode import DebeziumDecoder
 from consumer.dedup import RedisDeduplicator
@@ -16,13 +17,27 @@ from consumer.ports import Observer
 from consumer.worker import Worker
 from sinks.postgres import PostgresSink
 from tailrace.config import Pipeline
+from tailrace.sections import SubscriberSink
 
 Reached = Callable[[str], None]
 
 
 def topic_of(pipeline: Pipeline, table: str) -> str:
-    """Debezium's name for the topic of a table: what Kafka does not allow becomes `_`."""
+    """
+    Debezium's name for the topic of a table: what Kafka does not allow becomes `_`. The outbox's
+    rows go to a topic of events.
+    """
+    if table == OUTBOX:
+        return f"{pipeline.name}.events"
     return f"{pipeline.name}." + re.sub(r"[^A-Za-z0-9._-]", "_", table)
+
+
+def topics_of(pipeline: Pipeline, sink: str) -> list[str]:
+    """What a sink reads."""
+    settings = pipeline.sinks[sink]
+    if isinstance(settings, SubscriberSink):
+        return list(settings.topics)
+    return [topic_of(pipeline, table) for table in settings.tables]
 
 
 def group_of(pipeline: Pipeline, sink: str) -> str:
