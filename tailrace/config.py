@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from connectors.spec import OUTBOX
 from tailrace.exits import USAGE, Problem
 from tailrace.sections import (
     Section,
@@ -192,6 +193,11 @@ class Pipeline(Section, frozen=True):
     health: Health = Health()
     dashboard: Dashboard = Dashboard()
     log: Log = Log()
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """The tables whose rows travel as rows: all but the outbox."""
+        return tuple(table for table in self.source.tables if table != OUTBOX)
 
 
 def load(

@@ -7,17 +7,22 @@ Nothing else in the project knows which adapter stands behind a seam.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 from connectors.spec import OUTBOX
 from consumer.deadletter import KafkaDeadLetters
 from consumer.decode import DebeziumDecoder
 from consumer.dedup import RedisDeduplicator
 from consumer.kafka import KafkaSource, Limits
-from consumer.ports import Observer
+from consumer.ports import Decoder, Observer, Sink
 from consumer.worker import Worker
 from sinks.postgres import PostgresSink
+from tailrace import named
 from tailrace.config import Pipeline
 from tailrace.sections import SubscriberSink
+
+if TYPE_CHECKING:
+    from eventstore.subscriber_sink import InboxDecides
 
 Reached = Callable[[str], None]
 
@@ -78,9 +83,8 @@ def wire(
     """
     settings = pipeline.sinks[name]
     group = group_of(pipeline, name)
-    tables = settings.tables
     source = KafkaSource(
-        [topic_of(pipeline, table) for table in tables],
+        topics_of(pipeline, name),
         group=group,
         client=pipeline.kafka.client(),
         instance=instance,
@@ -91,15 +95,43 @@ def wire(
         ),
     )
     letters = KafkaDeadLetters(dead_letter_topic(pipeline, name), name, pipeline.kafka.client())
-    dedup = RedisDeduplicator(pipeline.redis.url, group, observe)
-    sink = PostgresSink(settings.dsn, group, tables, pipeline.source.placeholder, reached=reached)
+    parts = _parts(pipeline, name, observe, reached)
     worker = Worker(
         source=source,
-        decoder=DebeziumDecoder(tables),
-        dedup=dedup,
-        sink=sink,
+        decoder=parts.decoder,
+        dedup=parts.dedup,
+        sink=parts.sink,
         dead_letters=letters,
         observe=observe,
         stopping=stopping,
     )
-    return Wired(worker, (source.close, letters.close, dedup.close, sink.close))
+    return Wired(worker, (source.close, letters.close, parts.dedup.close, parts.sink.close))
+
+
+class _Parts(NamedTuple):
+    """What differs from one type of sink to the other."""
+
+    decoder: Decoder
+    dedup: "RedisDeduplicator | InboxDecides"
+    sink: Sink
+
+
+def _parts(pipeline: Pipeline, name: str, observe: Observer, reached: Reached) -> _Parts:
+    settings, group = pipeline.sinks[name], group_of(pipeline, name)
+    if isinstance(settings, SubscriberSink):
+        return _subscriber(settings, group, f"sinks.{name}.module", reached)
+    tables = settings.tables
+    return _Parts(
+        DebeziumDecoder(tables),
+        RedisDeduplicator(pipeline.redis.url, group, observe),
+        PostgresSink(settings.dsn, group, tables, pipeline.source.placeholder, reached=reached),
+    )
+
+
+def _subscriber(settings: SubscriberSink, group: str, key: str, reached: Reached) -> _Parts:
+    from eventstore import subscriber_sink
+    from eventstore.subscriber import EventDecoder, Subscriber
+
+    subscriber = named.load(settings.module, Subscriber, key)
+    sink = subscriber_sink.SubscriberSink(settings.dsn, group, subscriber, reached=reached)
+    return _Parts(EventDecoder(subscriber), subscriber_sink.InboxDecides(), sink)
