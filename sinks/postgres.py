@@ -11,28 +11,18 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import psycopg
-from msgspec.structs import astuple
 from psycopg import sql
 
-from consumer.errors import Busy, Fenced, Rejected
+from consumer.errors import Busy, Rejected
 from consumer.event import START, Batch, ChangeEvent, Mark, Outcome, Position, TopicPartition
 from sinks import refusal
 from sinks.compaction import Placeholder
+from sinks.marks import SESSION, Ledger
 from sinks.target import STATEMENTS, Target, read_targets
 from sinks.writes import NotFresh, Writer
 
 KEEP_TOMBSTONES_S = 8 * 24 * 3600  # a day longer than the topics keep their records
 PRUNE_EVERY_S = 3600.0
-SESSION = (
-    "-c lock_timeout=5s -c statement_timeout=120s -c idle_in_transaction_session_timeout=30s "
-    "-c TimeZone=UTC -c IntervalStyle=iso_8601 -c DateStyle=ISO -c search_path=pg_catalog"
-)
-
-
-def create_schema(connection: psycopg.Connection[Any]) -> None:
-    """The sink's own tables, if they are not there. Needs the right to create a schema."""
-    connection.execute(STATEMENTS["schema"])
-    connection.execute(STATEMENTS["parked"])
 
 
 class PostgresSink:
@@ -53,32 +43,18 @@ class PostgresSink:
         reached: Callable[[str], None] = lambda step: None,
     ) -> None:
         self._dsn = dsn
-        self._sink = sink
+        self._ledger = Ledger(sink)
         self._tables = sorted(tables)
         self._writer = Writer(Placeholder(placeholder), reached)
         self._reached = reached
         self._connection: psycopg.Connection[Any] | None = None
         self._targets: dict[str, Target] = {}
-        self._epochs: dict[TopicPartition, int] = {}
         self._prune_at_s = 0.0
-        self._in_doubt = False  # whether the answer to the last COMMIT may have been lost
 
     def positions(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, Mark]:
         """Raises Busy, and Refused where a target table cannot be written without loss."""
-        topics = [at.topic for at in partitions]
-        numbers = [at.partition for at in partitions]
         with refusal.as_busy(self._tables):
-            connection = self._connect()
-            rows = connection.execute(STATEMENTS["claim"], [self._sink, topics, numbers]).fetchall()
-            connection.commit()
-        marks = {}
-        self._epochs.clear()
-        for topic, partition, epoch, next_offset, gen, commit, lsn, *rest in rows:
-            at = TopicPartition(topic, partition)
-            self._epochs[at] = epoch
-            marks[at] = Mark(next_offset, Position(gen, commit, lsn), *rest)
-        self._in_doubt = False
-        return marks
+            return self._ledger.claim(self._connect(), partitions)
 
     def apply(self, batch: Batch) -> Outcome:
         try:
@@ -100,14 +76,12 @@ class PostgresSink:
 
     def _apply(self, batch: Batch) -> Outcome:
         connection = self._connect()
-        if self._in_doubt and self._is_applied(connection, batch):
+        if self._ledger.has(connection, batch):
             return Outcome(len(batch.changes), 0, 0)
         outcome = self._write(connection, batch)
         self._prune(connection)
         self._reached("before commit")
-        self._in_doubt = True
-        connection.commit()
-        self._in_doubt = False
+        self._ledger.commit(connection)
         self._reached("after commit")
         return outcome
 
@@ -131,29 +105,15 @@ class PostgresSink:
 
     def _advance(self, connection: psycopg.Connection[Any], batch: Batch) -> dict[str, Position]:
         """I5: the spans move only from where this worker left them, or nothing happens."""
-        spans, marks = batch.spans, batch.marks
-        rows = [
-            (
-                *(at.topic, at.partition, self._epochs.get(at, -1), span.start, span.stop),
-                *(*astuple(marks[at].position), *marks[at][2:]),
-            )
-            for at, span in sorted(spans.items())
-        ]
         tables = sorted({change.table for change in batch.changes} & self._targets.keys())
         with connection.pipeline():
-            moved = connection.execute(
-                STATEMENTS["advance"], [*map(list, zip(*rows, strict=True)), self._sink]
-            )
+            moved = self._ledger.advance(connection, batch)
             found: Any = ()
             if tables:
                 names = sql.SQL(", ").join(self._targets[name].relation for name in tables)
                 connection.execute(sql.SQL(STATEMENTS["lock"]).format(targets=names))
                 found = connection.execute(STATEMENTS["floors"], [tables])
-        if moved.rowcount != len(spans):
-            raise Fenced(
-                f"{len(spans) - moved.rowcount} of {len(spans)} partition(s) of sink {self._sink} "
-                "were moved on by another worker"
-            )
+        self._ledger.check(moved, batch)
         return {name: Position(*position) for name, *position in found}
 
     def _by_table(
@@ -195,18 +155,6 @@ class PostgresSink:
             return None
 
         return refusal.find(batch.changes, is_refused, error)
-
-    def _is_applied(self, connection: psycopg.Connection[Any], batch: Batch) -> bool:
-        rows = [
-            (at.topic, at.partition, self._epochs.get(at, -1), span.stop)
-            for at, span in batch.spans.items()
-        ]
-        found = connection.execute(
-            STATEMENTS["reached"], [*map(list, zip(*rows, strict=True)), self._sink]
-        ).fetchone()
-        connection.rollback()
-        self._in_doubt = False
-        return found is not None and found[0] == len(rows)
 
     def _connect(self) -> psycopg.Connection[Any]:
         if self._connection is None or self._connection.closed:

@@ -15,12 +15,13 @@ from msgspec import Meta
 
 from connectors.spec import OUTBOX
 from tailrace.exits import USAGE, Problem
-from tailrace.sections import (
-    Section,
-    Sink,
-    at_odds,
-    completed,
-)
+from tailrace.sections import EVENTS as EVENTS
+from tailrace.sections import PostgresSink as PostgresSink
+from tailrace.sections import ProjectionSink as ProjectionSink
+from tailrace.sections import Section as Section
+from tailrace.sections import Sink as Sink
+from tailrace.sections import SubscriberSink as SubscriberSink
+from tailrace.sections import at_odds, completed
 from tailrace.values import (
     Brokers,
     Count,

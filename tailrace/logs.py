@@ -170,6 +170,11 @@ class LogReader:
         """Kafka's id of a topic that was just read: one that was made anew has another."""
         return self._ids.get(topic, "")
 
+    def ends(self, topic: str) -> Offsets:
+        """The offset after the last record of each partition; none of a topic that is not there."""
+        found = self._ends(self._partitions(topic))
+        return {TopicPartition(*at): end for at, end in found.items()}
+
     def _ends(self, partitions: Sequence[Theirs]) -> dict[Theirs, int]:
         found: dict[Theirs, int] = self._consumer.end_offsets(partitions)
         return {at: found[at] for at in partitions}

@@ -1,41 +1,36 @@
-"""Python objects that the pipeline's file names, like `billing.handlers:billing`."""
+"""Python objects that a person names, as `package.module:attribute`."""
 
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from tailrace.exits import USAGE, Problem
 
 T = TypeVar("T")
 
 
-def load(name: str, kind: type[T], key: str) -> T:
+def named(text: str, kind: type[T]) -> T:
     """
-    The object of that name, which has to be a `kind`; modules are looked for in the working folder
-    as well. `key` is where the file names it. Raises Problem (TR-EVT-050).
+    The object of that name; modules beside the working directory are found. Raises Problem
+    (TR-EVT-001) with the file and line of an error in the module itself.
     """
-    module, colon, attribute = name.partition(":")
+    module, _, attribute = text.partition(":")
+    if not module or not attribute:
+        raise _problem(f"{text!r:.100} does not name an object like bank.events:contracts.")
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
-        found: Any = import_module(module) if module and colon else None
-    except Exception as error:  # whatever it does when it is imported
-        raise _wrong(
-            key, f"{module} cannot be imported ({type(error).__name__}: {error})"
-        ) from error
-    for part in attribute.split("."):
-        found = getattr(found, part, None)
+        found = getattr(import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        raise _problem(f"{text}: there is no module {error.name} here.") from error
+    except AttributeError as error:
+        raise _problem(f"{text}: the module has no {attribute}.") from error
     if not isinstance(found, kind):
-        raise _wrong(key, f"{name} is no {kind.__name__}")
+        raise _problem(f"{text} is a {type(found).__name__}, not a {kind.__name__}.")
     return found
 
 
-def _wrong(key: str, why: str) -> Problem:
-    return Problem(
-        "TR-EVT-050",
-        f"{why}: {key} names it as package.module:attribute, found from the folder in which"
-        " tailrace is started, or from PYTHONPATH.",
-        exit_code=USAGE,
-    )
+def _problem(sentence: str) -> Problem:
+    return Problem("TR-EVT-001", sentence, exit_code=USAGE)

@@ -70,7 +70,24 @@ class SubscriberSink(Section, frozen=True, tag_field="type", tag="subscriber"):
         return ()
 
 
-Sink = PostgresSink | SubscriberSink
+EVENTS = "eventstore.events"
+
+
+class ProjectionSink(Section, frozen=True, tag_field="type", tag="projection"):
+    """A read model, made of the events of an event store that is the source."""
+
+    dsn: Annotated[Dsn, Meta(description="The database of the read model")]
+    module: Annotated[Text, Meta(description="Where it is declared, as package.module:attribute")]
+    workers: Annotated[Count, Meta(description="Processes that share this sink's partitions")] = 1
+    batch: Batch = Batch()
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """What it reads."""
+        return (EVENTS,)
+
+
+Sink = PostgresSink | ProjectionSink | SubscriberSink
 
 
 def completed(name: str, sink: Sink, tables: tuple[str, ...], pipeline: str) -> Sink:
@@ -85,10 +102,6 @@ def completed(name: str, sink: Sink, tables: tuple[str, ...], pipeline: str) -> 
                 " events it could follow; name the topics, like hotel.events."
             )
         return msgspec.structs.replace(sink, topics=sink.topics or (f"{pipeline}.events",))
-    return _with_tables(name, sink, tables)
-
-
-def _with_tables(name: str, sink: PostgresSink, tables: tuple[str, ...]) -> PostgresSink:
     mirrored = tuple(table for table in tables if table != OUTBOX)
     if OUTBOX in sink.tables or not mirrored:
         raise at_odds(
@@ -101,7 +114,9 @@ def _with_tables(name: str, sink: PostgresSink, tables: tuple[str, ...]) -> Post
                 f"sinks.{name}.tables has {table}, which source.tables does not;"
                 " add it there or remove it here."
             )
-    return msgspec.structs.replace(sink, tables=sink.tables or mirrored)
+    if isinstance(sink, PostgresSink):
+        return msgspec.structs.replace(sink, tables=sink.tables or mirrored)
+    return sink
 
 
 def at_odds(sentence: str) -> Problem:

@@ -6,7 +6,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from connectors.errors import ConnectorError
 from connectors.spec import ConnectorSpec, SourceTable
-from tailrace.config import Pipeline
+from tailrace.config import EVENTS, Pipeline
 from tailrace.exits import USAGE, Problem
 
 
@@ -58,4 +58,5 @@ def _authority(dsn: dict[str, Any]) -> dict[str, str]:
 
 def _table(name: str) -> SourceTable:
     schema, _, table = name.partition(".")
-    return SourceTable(schema, table)
+    # Events go by stream: all of one are in one partition, in order.
+    return SourceTable(schema, table, key=("stream",) if name == EVENTS else ())

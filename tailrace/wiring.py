@@ -17,9 +17,8 @@ from consumer.kafka import KafkaSource, Limits
 from consumer.ports import Decoder, Observer, Sink
 from consumer.worker import Worker
 from sinks.postgres import PostgresSink
-from tailrace import named
-from tailrace.config import Pipeline
-from tailrace.sections import SubscriberSink
+from tailrace.config import Pipeline, ProjectionSink, SubscriberSink
+from tailrace.named import named
 
 if TYPE_CHECKING:
     from eventstore.subscriber_sink import InboxDecides
@@ -119,19 +118,31 @@ class _Parts(NamedTuple):
 def _parts(pipeline: Pipeline, name: str, observe: Observer, reached: Reached) -> _Parts:
     settings, group = pipeline.sinks[name], group_of(pipeline, name)
     if isinstance(settings, SubscriberSink):
-        return _subscriber(settings, group, f"sinks.{name}.module", reached)
-    tables = settings.tables
-    return _Parts(
-        DebeziumDecoder(tables),
-        RedisDeduplicator(pipeline.redis.url, group, observe),
-        PostgresSink(settings.dsn, group, tables, pipeline.source.placeholder, reached=reached),
+        return _subscriber(settings, group, reached)
+    dedup = RedisDeduplicator(pipeline.redis.url, group, observe)
+    sink: Sink
+    if isinstance(settings, ProjectionSink):
+        sink = _projection(settings, group, pipeline.source.dsn, reached)
+    else:
+        tables, placeholder = settings.tables, pipeline.source.placeholder
+        sink = PostgresSink(settings.dsn, group, tables, placeholder, reached=reached)
+    return _Parts(DebeziumDecoder(settings.tables), dedup, sink)
+
+
+def _projection(settings: ProjectionSink, group: str, store_dsn: str, reached: Reached) -> Sink:
+    from eventstore import projection_sink
+    from eventstore.projection import Projection
+
+    projection = named(settings.module, Projection)
+    return projection_sink.ProjectionSink(
+        settings.dsn, group, projection, store_dsn, reached=reached
     )
 
 
-def _subscriber(settings: SubscriberSink, group: str, key: str, reached: Reached) -> _Parts:
+def _subscriber(settings: SubscriberSink, group: str, reached: Reached) -> _Parts:
     from eventstore import subscriber_sink
     from eventstore.subscriber import EventDecoder, Subscriber
 
-    subscriber = named.load(settings.module, Subscriber, key)
+    subscriber = named(settings.module, Subscriber)
     sink = subscriber_sink.SubscriberSink(settings.dsn, group, subscriber, reached=reached)
     return _Parts(EventDecoder(subscriber), subscriber_sink.InboxDecides(), sink)

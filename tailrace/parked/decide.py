@@ -21,7 +21,7 @@ from consumer.errors import Busy, Refused, Rejected
 from consumer.event import ChangeEvent, TopicPartition
 from sinks import refusal
 from sinks.compaction import Placeholder
-from sinks.postgres import SESSION
+from sinks.marks import SESSION
 from sinks.redrive import Redrive
 from sinks.target import Target, read_targets
 from tailrace.actions import Actor, log_of

@@ -5,8 +5,9 @@ import psycopg
 import pytest
 
 from consumer.ports import Sink
+from sinks.marks import create_schema
 from sinks.memory import MemorySink, Store
-from sinks.postgres import PostgresSink, create_schema
+from sinks.postgres import PostgresSink
 from tailrace.harness.databases import Databases
 from tests.contracts.sink_contract import Opened, SinkContract
 

@@ -12,7 +12,8 @@ import pytest
 
 from consumer.errors import Busy, Refused, Rejected
 from consumer.event import Batch
-from sinks.postgres import PostgresSink, create_schema
+from sinks.marks import create_schema
+from sinks.postgres import PostgresSink
 from tailrace.harness.databases import Databases
 from tests.builders import P0, TABLE, Log, key, value
 
@@ -277,7 +278,7 @@ def test_a_lost_answer_to_commit_is_looked_up(simple: Database) -> None:
     batch = log.batch(row(log, 1, "a", 10))
     with pytest.raises(Busy, match="lost in COMMIT"):
         sink.apply(batch)
-    sink._in_doubt = True  # the answer was lost, the transaction was not
+    sink._ledger._in_doubt = True  # the answer was lost, the transaction was not
     outcome = sink.apply(batch)
     sink.close()
     assert outcome.written == 1

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from consumer.errors import Rejected
 from consumer.event import Batch, ChangeEvent, Mark, Position
 from consumer.plan import without
-from sinks.postgres import SESSION, PostgresSink, create_schema
+from sinks.marks import SESSION, create_schema
+from sinks.postgres import PostgresSink
 from sinks.redrive import Redrive
 from sinks.target import read_targets
 from tailrace.harness.databases import Databases

@@ -1,0 +1,231 @@
+"""
+A projection as a sink of the loop: effects, marks and each stream's position in one transaction.
+
+An event is known by its stream and position, so a repeat is dropped whoever repeats it, and one
+that the log lost is missed at the next: it is then read from the event store, which has the truth.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from consumer.errors import Busy, Refused, Rejected
+from consumer.event import Batch, ChangeEvent, Mark, Outcome, TopicPartition
+from eventstore.contracts import Invalid
+from eventstore.projection import Projection
+from eventstore.travel import TABLE, Stored, sift, stored
+from eventstore.versions import STATEMENTS, Build, find
+from sinks import refusal
+from sinks.marks import SESSION, Ledger
+
+MOST_MISSING = 10_000  # of one stream, read from the store in one go
+
+Connection = psycopg.Connection[Any]
+
+
+class ProjectionSink:
+    """
+    Keeps the version of `projection` that was built for `sink`. `store_dsn` is the event store's
+    database, asked only for events that the log left out. `reached` is called at each step.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        sink: str,
+        projection: Projection,
+        store_dsn: str,
+        *,
+        reached: Callable[[str], None] = lambda step: None,
+    ) -> None:
+        self._dsn = dsn
+        self._store_dsn = store_dsn
+        self._sink = sink
+        self._projection = projection
+        self._ledger = Ledger(sink)
+        self._reached = reached
+        self._connection: Connection | None = None
+
+    def positions(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, Mark]:
+        """Raises Busy until it is built, and Refused where another version was."""
+        with refusal.as_busy([TABLE]):
+            connection = self._connect()
+            self._check(find(connection, self._sink))
+            return self._ledger.claim(connection, partitions)
+
+    def apply(self, batch: Batch) -> Outcome:
+        try:
+            with refusal.as_busy([TABLE]):
+                return self._apply(batch)
+        except Busy:
+            self.close()  # the next attempt begins anew
+            raise
+        except BaseException:  # half a batch must not be committed with the next
+            if self._connection is not None and not self._connection.closed:
+                self._connection.rollback()
+            raise
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    def _apply(self, batch: Batch) -> Outcome:
+        connection = self._connect()
+        if self._ledger.has(connection, batch):
+            return Outcome(len(batch.changes), 0, 0)
+        events = _events(batch.changes)
+        streams = list({event.stream for event in events})
+        with connection.pipeline():
+            moved = self._ledger.advance(connection, batch)
+            found = connection.execute(STATEMENTS["next_positions"], [self._sink, streams])
+        self._ledger.check(moved, batch)
+        self._reached("advanced")
+        next_pos = dict(found.fetchall())
+        sifted = sift(events, next_pos)
+        if sifted.has_gaps:
+            sifted = sift(self._filled(batch.changes, events, next_pos), next_pos)
+        if sifted.fresh:
+            project(connection, self._projection, sifted.fresh)
+            columns = list(sifted.next_pos), list(sifted.next_pos.values())
+            connection.execute(STATEMENTS["reach"], [self._sink, *columns])
+        self._reached("before commit")
+        self._ledger.commit(connection)
+        self._reached("after commit")
+        written = min(len(sifted.fresh), len(events))
+        return Outcome(written, 0, len(events) - written)
+
+    def _filled(
+        self, changes: Sequence[ChangeEvent], events: Sequence[Stored], next_pos: Mapping[str, int]
+    ) -> list[Stored]:
+        """The events with those that are missing before them. Raises Rejected and Busy."""
+        filled: list[Stored] = []
+        reached = dict(next_pos)
+        refused: list[tuple[ChangeEvent, str]] = []
+        with psycopg.connect(self._store_dsn, options=SESSION, connect_timeout=5) as store:
+            for change, event in zip(changes, events, strict=True):
+                start = reached.get(event.stream, 0)
+                if event.pos > start:
+                    missing = _missing(store, event, start)
+                    if len(missing) < event.pos - start:
+                        refused.append((change, _unknown(event, start + len(missing))))
+                        continue
+                    filled += missing
+                filled.append(event)
+                reached[event.stream] = max(start, event.pos + 1)
+        if refused:
+            raise Rejected(refused)
+        return filled
+
+    def _check(self, build: Build | None) -> None:
+        ours = self._projection
+        if build is None or build.state != "built":
+            what = "is being built" if build else "is not built"
+            raise Busy(
+                f"version {ours.version} of projection {ours.name} {what} for this sink: "
+                "run `tailrace projections build`; the events wait"
+            )
+        if (build.projection, build.version) != (ours.name, ours.version):
+            raise Refused(
+                f"this sink holds version {build.version} of projection {build.projection}, and "
+                f"the code has version {ours.version} of {ours.name}: describe that as a sink of "
+                "another name, build it, and switch to it with `tailrace projections switch`"
+            )
+
+    def _connect(self) -> Connection:
+        if self._connection is None or self._connection.closed:
+            self._connection = connect(self._dsn, self._projection)
+        return self._connection
+
+
+def connect(dsn: str, projection: Projection) -> Connection:
+    """A session in which a version's tables are found by their bare names."""
+    connection = psycopg.connect(
+        dsn, options=SESSION, connect_timeout=5, application_name="tailrace projection"
+    )
+    path = sql.SQL("SET search_path = {}, pg_catalog").format(sql.Identifier(projection.schema))
+    connection.execute(path)
+    connection.commit()
+    return connection
+
+
+def project(connection: Connection, projection: Projection, events: Sequence[Stored]) -> None:
+    """
+    Lets the version have these events, in the open transaction. Raises Busy for whatever its
+    code raises: no event is left out, so the rest waits until the code is mended.
+    """
+    handled = [event for event in events if event.type in projection.events]
+    if not handled:
+        return
+    try:
+        if projection.apply is not None:
+            contracts = projection.contracts
+            projection.apply(connection, [event.recorded(contracts) for event in handled])
+        else:
+            load_batch(connection, [event.copied() for event in handled])
+            run_statement(connection, projection)
+    except psycopg.OperationalError:
+        raise
+    except Invalid as error:
+        raise Busy(f"{error}; projection {projection.name} waits for code that reads it") from error
+    except Exception as error:
+        first, last = handled[0], handled[-1]
+        raise Busy(
+            f"projection {projection.name} fails between {first.stream} {first.pos} and "
+            f"{last.stream} {last.pos} ({_why(error)}): mend its code and restart; nothing is lost"
+        ) from error
+
+
+def load_batch(connection: Connection, lines: Sequence[str | bytes]) -> None:
+    """The lines of COPY become the rows of the table `batch`."""
+    connection.execute(STATEMENTS["batch"])
+    with connection.cursor() as cursor, cursor.copy(STATEMENTS["copy_batch"]) as copy:
+        for line in lines:
+            copy.write(line)
+
+
+def run_statement(connection: Connection, projection: Projection) -> None:
+    """Its SQL over the table `batch`, which is empty afterwards."""
+    assert projection.statement is not None
+    connection.execute(projection.statement)
+    connection.execute("DELETE FROM pg_temp.batch")
+
+
+def _events(changes: Sequence[ChangeEvent]) -> list[Stored]:
+    events: list[Stored] = []
+    refused: list[tuple[ChangeEvent, str]] = []
+    for change in changes:
+        found = stored(change)
+        if isinstance(found, str):
+            refused.append((change, found))
+        else:
+            events.append(found)
+    if refused:
+        raise Rejected(refused)
+    return events
+
+
+def _missing(store: Connection, event: Stored, start: int) -> list[Stored]:
+    asked = [event.stream, start, event.pos, MOST_MISSING + 1]
+    rows = store.execute(STATEMENTS["missing"], asked).fetchall()
+    if len(rows) > MOST_MISSING:
+        raise Busy(
+            f"more than {MOST_MISSING:,} events of stream {event.stream:.100} did not come by the "
+            "log: build the projection anew (`tailrace projections build`)"
+        )
+    return [Stored(*row) for row in rows]
+
+
+def _unknown(event: Stored, pos: int) -> str:
+    return (
+        f"it says that it is event {event.pos} of stream {event.stream:.100}, of which the event "
+        f"store has no {pos}: it was not written there, so find out who wrote it into the topic"
+    )
+
+
+def _why(error: Exception) -> str:
+    """What may be told: of the database its sentence without values, of code the error's name."""
+    if isinstance(error, psycopg.Error):
+        return error.diag.message_primary or type(error).__name__
+    return type(error).__name__

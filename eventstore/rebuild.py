@@ -1,0 +1,135 @@
+"""
+Filling a version of a projection from the event store, beside the one that readers see.
+
+The ends of the log are noted first and the store is read after that, in one snapshot: an event
+that the snapshot lacks was committed after it, so it stands in the log behind those ends. What
+stands there and was read as well is known by its stream's position, and dropped.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from consumer.event import TopicPartition
+from eventstore import versions
+from eventstore.projection import Projection
+from eventstore.projection_sink import connect, load_batch, project, run_statement
+from eventstore.travel import Stored
+from eventstore.versions import STATEMENTS
+from sinks.marks import Connection as Connection
+from sinks.marks import create_schema
+
+WINDOW = 50_000  # events that are read and applied in one transaction
+NO_LIMIT = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"
+
+Ends = Callable[[], Mapping[TopicPartition, int]]
+Progress = Callable[[int, int], None]
+"""Called with how far the store was read, and how far it has to be; both in `seq`."""
+
+
+class Filled(Exception):
+    """It is built already, or readers see it: it is not filled again."""
+
+
+def build(
+    dsn: str, store_dsn: str, sink: str, projection: Projection, ends: Ends, progress: Progress
+) -> int:
+    """
+    Fills the version for `sink` and returns the number of its events. What an interrupted run has
+    left is thrown away first. The first version of a projection is shown to readers at once.
+
+    Raises Filled, Busy for what the projection's code raises, and psycopg.Error.
+    """
+    with connect(dsn, projection) as target, psycopg.connect(store_dsn) as store:
+        _begin(target, sink, projection)
+        marks = ends()
+        store.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        store.execute(NO_LIMIT)
+        count = _fill(store, target, projection, progress)
+        _finish(store, target, sink, projection, marks, count)
+    return count
+
+
+def _begin(target: Connection, sink: str, projection: Projection) -> None:
+    with target.transaction():
+        create_schema(target)
+        target.execute(STATEMENTS["schema"])
+    locked = target.execute(STATEMENTS["lock_build"], [projection.name]).fetchone()
+    if locked is None or not locked[0]:
+        raise Filled(f"another process builds projection {projection.name} now: wait for it")
+    found = versions.find(target, sink)
+    if found is not None and (found.state == "built" or found.is_live):
+        raise Filled(
+            f"version {found.version} of {found.projection} is built for this sink: raise "
+            "`version` in the code and describe that as a sink of another name"
+        )
+    with target.transaction():
+        versions.drop(target, sink)
+        target.execute(STATEMENTS["begin_build"], [sink, projection.name, projection.version])
+        target.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(projection.schema)))
+        target.execute(projection.tables)
+
+
+def _fill(store: Connection, target: Connection, projection: Projection, progress: Progress) -> int:
+    row = store.execute(STATEMENTS["highest_seq"]).fetchone()
+    highest = row[0] if row else 0
+    count = 0
+    for after in range(0, highest, WINDOW):
+        progress(after, highest)
+        with target.transaction():
+            target.execute(NO_LIMIT)
+            if projection.statement is None:
+                events = [Stored(*row) for row in _rows(store, projection, after)]
+                project(target, projection, events)
+                count += len(events)
+            else:
+                lines = list(_lines(store, _events_after(projection, after)))
+                if lines:
+                    load_batch(target, lines)
+                    run_statement(target, projection)
+                count += len(lines)
+    progress(highest, highest)
+    return count
+
+
+def _events_after(projection: Projection, after: int) -> sql.Composed:
+    return sql.SQL(STATEMENTS["copy_events"]).format(
+        after=sql.Literal(after),
+        until=sql.Literal(after + WINDOW),
+        types=sql.Literal(sorted(projection.events)),
+    )
+
+
+def _lines(connection: Connection, query: sql.Composed) -> Iterator[bytes]:
+    with connection.cursor() as cursor, cursor.copy(query) as copy:
+        for line in copy:
+            yield bytes(line)
+
+
+def _rows(connection: Connection, projection: Projection, after: int) -> Iterator[tuple[Any, ...]]:
+    with connection.cursor() as cursor, cursor.copy(_events_after(projection, after)) as copy:
+        copy.set_types(["text", "int8", "text", "text", "int4", "text", "text", "text"])
+        yield from copy.rows()
+
+
+def _finish(
+    store: Connection,
+    target: Connection,
+    sink: str,
+    projection: Projection,
+    marks: Mapping[TopicPartition, int],
+    count: int,
+) -> None:
+    with target.transaction():
+        target.execute(NO_LIMIT)
+        lengths = sql.SQL(STATEMENTS["copy_lengths"]).format(sink=sql.Literal(sink))
+        with target.cursor() as cursor, cursor.copy(STATEMENTS["copy_reached"]) as copy:
+            for line in _lines(store, lengths):
+                copy.write(line)
+        topics, numbers = [at.topic for at in marks], [at.partition for at in marks]
+        target.execute(STATEMENTS["start_marks"], [sink, topics, numbers, list(marks.values())])
+        target.execute(STATEMENTS["end_build"], [count, sink])
+        if versions.live(target, projection.name) is None:
+            versions.switch(target, sink)

@@ -1,0 +1,59 @@
+"""An event as it is stored: what happened, and when, where and why it was recorded."""
+
+import secrets
+import time
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from eventstore.contracts import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """
+    Why an event is there. `correlation` is the same for all that one request brought about,
+    `causation` the id of the message that this event answers, `actor` who asked for it.
+    """
+
+    correlation: str | None = None
+    causation: str | None = None
+    actor: str | None = None
+
+    def as_json(self) -> dict[str, str]:
+        """What is known."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> "Meta":
+        """Keys of newer code are left out."""
+        return cls(stored.get("correlation"), stored.get("causation"), stored.get("actor"))
+
+
+NO_META: Final = Meta()
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """
+    One event of a stream. `pos` counts from 0 without gaps; `version` is the one it was stored
+    with, `event` is of the newest; `at` is in UTC.
+    """
+
+    stream: str
+    pos: int
+    id: UUID
+    type: str
+    version: int
+    event: Event
+    at: datetime
+    meta: Meta
+
+
+def new_id() -> UUID:
+    """A UUID of version 7 (RFC 9562, 6.2 method 3): in the order of time, by 1/4096 ms."""
+    ms, rest_ns = divmod(time.time_ns(), 1_000_000)
+    fraction = rest_ns * 4096 // 1_000_000
+    number = ms << 80 | 7 << 76 | fraction << 64 | 2 << 62 | secrets.randbits(62)
+    return UUID(int=number)

@@ -1,0 +1,146 @@
+"""The versions of projections in their database: which there are, and which one readers see."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg import sql
+
+from sinks.target import load_statements
+
+STATEMENTS = load_statements(Path(__file__).with_name("projection.sql"))
+
+Connection = psycopg.Connection[Any]
+
+
+class Build(NamedTuple):
+    """
+    A version that was built for a sink: `state` is `filling` or `built`; `events` are those that
+    it was filled with from the store, before it followed the log.
+    """
+
+    projection: str
+    version: int
+    state: str
+    is_live: bool
+    events: int
+    began_at: datetime
+    built_at: datetime | None
+
+    @property
+    def schema(self) -> str:
+        return f"{self.projection}_v{self.version}"
+
+
+class Difference(NamedTuple):
+    """Rows of a table that only one of two versions has; None: it has no such table or columns."""
+
+    table: str
+    only_live: int | None
+    only_new: int | None
+
+
+def find(connection: Connection, sink: str) -> Build | None:
+    """That of a sink. The schema may not be there yet: then there is none."""
+    try:
+        row = connection.execute(STATEMENTS["build"], [sink]).fetchone()
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+        connection.rollback()
+        return None
+    return Build(*row) if row else None
+
+
+def listed(connection: Connection) -> dict[str, Build]:
+    """All of a database, by sink."""
+    return {sink: Build(*rest) for sink, *rest in connection.execute(STATEMENTS["builds"])}
+
+
+def live(connection: Connection, projection: str) -> tuple[str, Build] | None:
+    """The sink and the build that readers see."""
+    found = (
+        (sink, one) for sink, one in listed(connection).items() if one.projection == projection
+    )
+    return next((each for each in found if each[1].is_live), None)
+
+
+def switch(connection: Connection, sink: str) -> None:
+    """
+    Readers see the version of this sink from the commit on: all of its tables at once. A view that
+    the new version does not have goes; who reads it then is told that it is not there.
+    """
+    build = find(connection, sink)
+    assert build is not None
+    views = sql.Identifier(build.projection)
+    connection.execute(STATEMENTS["lock_switch"], [build.projection])
+    connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(views))
+    for view in _names(connection, "views", build.projection):
+        connection.execute(sql.SQL("DROP VIEW {}.{}").format(views, sql.Identifier(view)))
+    for table in tables(connection, build):
+        connection.execute(
+            sql.SQL("CREATE VIEW {}.{table} AS SELECT * FROM {}.{table}").format(
+                views, sql.Identifier(build.schema), table=sql.Identifier(table)
+            )
+        )
+    connection.execute(STATEMENTS["show"], [sink, build.projection])
+
+
+def drop(connection: Connection, sink: str) -> None:
+    """Forget a version that readers do not see: its tables, how far it was, its marks."""
+    build = find(connection, sink)
+    if build is None:
+        return
+    assert not build.is_live
+    connection.execute(
+        sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(build.schema))
+    )
+    for name in ("forget_reached", "forget_marks", "forget_build"):
+        connection.execute(STATEMENTS[name], [sink])
+
+
+def tables(connection: Connection, build: Build) -> list[str]:
+    """Of a version."""
+    return _names(connection, "tables", build.schema)
+
+
+def are_level(connection: Connection, sink: str, other: str) -> bool:
+    """Whether two sinks have had exactly the same events."""
+    row = connection.execute(STATEMENTS["level"], [sink, other]).fetchone()
+    return row is not None and bool(row[0])
+
+
+def differences(connection: Connection, shown: Build, new: Build) -> Iterator[Difference]:
+    """Of each table of either version, in a snapshot in which both are level."""
+    theirs, ours = tables(connection, shown), tables(connection, new)
+    for table in sorted({*theirs, *ours}):
+        if table not in theirs or table not in ours:
+            yield Difference(table, None, None)
+            continue
+        columns = _columns(connection, shown, table)
+        if columns != _columns(connection, new, table):
+            yield Difference(table, None, None)
+            continue
+        names = sql.SQL(", ").join(map(sql.Identifier, columns))
+        only = [
+            connection.execute(_only(names, table, *pair)).fetchone()
+            for pair in ((shown, new), (new, shown))
+        ]
+        yield Difference(table, *(row[0] if row else None for row in only))
+
+
+def _only(names: sql.Composed, table: str, has: Build, lacks: Build) -> sql.Composed:
+    return sql.SQL(STATEMENTS["only"]).format(
+        columns=names,
+        has=sql.Identifier(has.schema, table),
+        lacks=sql.Identifier(lacks.schema, table),
+    )
+
+
+def _columns(connection: Connection, build: Build, table: str) -> Sequence[str]:
+    rows = connection.execute(STATEMENTS["columns"], [build.schema, table])
+    return [name for (name,) in rows]
+
+
+def _names(connection: Connection, what: str, schema: str) -> list[str]:
+    return [name for (name,) in connection.execute(STATEMENTS[what], [schema])]

@@ -1,0 +1,67 @@
+"""A small event-sourced ledger and its projections, in each of the forms that there are."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from eventstore.contracts import Contracts, Event
+from eventstore.projection import Tx, batch_projection, projection, sql_projection
+from eventstore.recorded import Recorded
+
+contracts = Contracts("/ledger")
+
+TABLES = "CREATE TABLE balances (account text PRIMARY KEY, amount bigint NOT NULL, events int)"
+ADD = """
+INSERT INTO balances (account, amount, events) VALUES (%s, %s, %s)
+ON CONFLICT (account) DO UPDATE
+SET amount = balances.amount + excluded.amount, events = balances.events + excluded.events
+"""
+
+
+@contracts.event("ledger.booked")
+class Booked(Event):
+    amount: int
+
+
+@contracts.event("ledger.noted")
+class Noted(Event):
+    text: str
+
+
+def _declare(version: int) -> object:
+    @projection("balances", version=version, contracts=contracts, events=[Booked], tables=TABLES)
+    def balances(tx: Tx, recorded: Recorded) -> None:
+        assert isinstance(recorded.event, Booked)
+        tx.execute(ADD, [recorded.stream, recorded.event.amount, 1])
+
+    return balances
+
+
+one_v1, one_v2 = _declare(1), _declare(2)
+
+
+@batch_projection("sums", version=1, contracts=contracts, events=[Booked], tables=TABLES)
+def many(tx: Tx, events: Sequence[Recorded]) -> None:
+    """As `one_v1`, with a statement an account and batch."""
+    amounts: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
+    for recorded in events:
+        assert isinstance(recorded.event, Booked)
+        amounts[recorded.stream] += recorded.event.amount
+        counts[recorded.stream] += 1
+    with tx.cursor() as cursor:
+        cursor.executemany(ADD, [(each, amounts[each], counts[each]) for each in amounts])
+
+
+in_sql = sql_projection(
+    "totals",
+    version=1,
+    contracts=contracts,
+    events=[Booked],
+    tables=TABLES,
+    statement="""
+    INSERT INTO balances (account, amount, events)
+    SELECT stream, sum((data ->> 'amount')::bigint), count(*) FROM batch GROUP BY stream
+    ON CONFLICT (account) DO UPDATE
+    SET amount = balances.amount + excluded.amount, events = balances.events + excluded.events
+    """,
+)
