@@ -8,11 +8,26 @@ from string import Template
 
 from psycopg import sql
 
-from connectors.spec import ConnectorSpec
+from connectors.lossless import CONVERTER_CLASS, HEADERS_CLASS
+from connectors.spec import OUTBOX, ConnectorSpec
 from connectors.statements import statements
 
 HEARTBEAT = "heartbeat"
 SIGNAL = "signal"
+
+_HEADERS = {
+    "id": "ce_id",
+    "type": "ce_type",
+    "ce_source": "ce_source",
+    "at": "ce_time",
+    "aggregateid": "ce_subject",
+    "aggregatetype": "ce_aggregatetype",
+    "dataschema": "ce_dataschema",
+    "correlationid": "ce_correlationid",
+    "causationid": "ce_causationid",
+    "traceparent": "traceparent",
+}
+"""What becomes of an outbox row's columns."""
 
 _SECRET = re.compile(r"password|secret|credential|token|jaas|private|placeholder", re.IGNORECASE)
 _REFERENCE = re.compile(r"\$\{[^}]*\}")
@@ -23,8 +38,13 @@ def render(spec: ConnectorSpec) -> dict[str, str]:
     wanted = dict(_template("source.json"))
     if spec.exactly_once:
         wanted |= _template("source-exactly-once.json")
+    if spec.has_outbox:
+        wanted |= _template("outbox.json")
     values = _values(spec)
-    filled = {name: Template(text).substitute(values) for name, text in wanted.items()}
+    filled = {
+        Template(name).substitute(values): Template(text).substitute(values)
+        for name, text in wanted.items()
+    }
     return {name: text for name, text in (filled | dict(spec.settings)).items() if text}
 
 
@@ -85,6 +105,13 @@ def _values(spec: ConnectorSpec) -> dict[str, str]:
         "min_insync_replicas": str(min(2, spec.replication_factor - 1) or 1),
         "retention_ms": str(spec.retention_ms),
         "single_partition_topics": ",".join(single),
+        "outbox": OUTBOX,
+        "outbox_topic": rf"{prefix}\.{re.escape(OUTBOX)}",
+        "events_topic": spec.events_topic,
+        "events_pattern": re.escape(spec.events_topic),
+        "headers": ",".join(f"{column}:header:{header}" for column, header in _HEADERS.items()),
+        "text_or_json": CONVERTER_CLASS,
+        "cloud_event_headers": HEADERS_CLASS,
     }
 
 

@@ -14,6 +14,9 @@ Snapshot = Literal["initial", "no_data"]
 PROVIDER_REFERENCE = re.compile(r"\$\{[A-Za-z0-9_.-]+:[^${}]+\}")
 """How Connect names a secret kept elsewhere: `${file:/path:key}`, `${env:NAME}`."""
 
+OUTBOX = "eventstore.outbox"
+"""The table whose rows leave as events, each a CloudEvent, to a topic of their own."""
+
 _SLOT = re.compile(r"[a-z0-9_]{1,63}")
 _PREFIX = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,120}")
@@ -87,6 +90,16 @@ class ConnectorSpec:
     def heartbeat_topic(self) -> str:
         """Where the heartbeat table's changes go."""
         return f"{self.topic_prefix}.{self.control_schema}.heartbeat"
+
+    @property
+    def has_outbox(self) -> bool:
+        """Whether the outbox is among the captured tables."""
+        return any(table.full == OUTBOX for table in self.tables)
+
+    @property
+    def events_topic(self) -> str:
+        """Where the outbox's events go."""
+        return f"{self.topic_prefix}.events"
 
     @property
     def connector_class(self) -> str:

@@ -13,36 +13,30 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from connectors.spec import OUTBOX
 from tailrace.exits import USAGE, Problem
+from tailrace.sections import EVENTS as EVENTS
+from tailrace.sections import PostgresSink as PostgresSink
+from tailrace.sections import ProjectionSink as ProjectionSink
+from tailrace.sections import Section as Section
+from tailrace.sections import Sink as Sink
+from tailrace.sections import SubscriberSink as SubscriberSink
+from tailrace.sections import at_odds, completed
 from tailrace.values import (
     Brokers,
     Count,
     Dsn,
     HttpUrl,
-    Millis,
     Name,
     Password,
     Placeholder,
     Port,
     RedisUrl,
-    Size,
     Tables,
     Text,
     Token,
     names,
-    shown,
 )
-
-
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A part of the file. Neither `repr` nor rich shows a password."""
-
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        return [(name, shown(name, getattr(self, name))) for name in self.__struct_fields__]
-
-    def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
-        return f"{type(self).__name__}({shown})"
 
 
 class Source(Section, frozen=True):
@@ -123,45 +117,6 @@ class Redis(Section, frozen=True):
     url: Annotated[RedisUrl, Meta(description="Server and database")] = "redis://127.0.0.1:6379/0"
 
 
-class Batch(Section, frozen=True):
-    """How much is applied in one transaction of the sink."""
-
-    max_events: Annotated[Count, Meta(description="The most changes")] = 10_000
-    max_bytes: Annotated[Size, Meta(description="The most bytes of records")] = 8 << 20
-    max_wait_ms: Annotated[
-        Millis, Meta(description="How long one poll waits when there is nothing to read")
-    ] = 100
-
-
-class PostgresSink(Section, frozen=True, tag_field="type", tag="postgres"):
-    """A Postgres that mirrors the source's tables."""
-
-    dsn: Annotated[Dsn, Meta(description="The target database")]
-    tables: Annotated[Tables, Meta(description="All of the source's when left out")] = ()
-    workers: Annotated[Count, Meta(description="Processes that share this sink's partitions")] = 1
-    batch: Batch = Batch()
-
-
-EVENTS = "eventstore.events"
-
-
-class ProjectionSink(Section, frozen=True, tag_field="type", tag="projection"):
-    """A read model, made of the events of an event store that is the source."""
-
-    dsn: Annotated[Dsn, Meta(description="The database of the read model")]
-    module: Annotated[Text, Meta(description="Where it is declared, as package.module:attribute")]
-    workers: Annotated[Count, Meta(description="Processes that share this sink's partitions")] = 1
-    batch: Batch = Batch()
-
-    @property
-    def tables(self) -> tuple[str, ...]:
-        """What it reads."""
-        return (EVENTS,)
-
-
-Sink = PostgresSink | ProjectionSink
-
-
 class Health(Section, frozen=True):
     """Where the daemon answers /livez, /readyz, /metrics and /status.json."""
 
@@ -240,6 +195,11 @@ class Pipeline(Section, frozen=True):
     dashboard: Dashboard = Dashboard()
     log: Log = Log()
 
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """The tables whose rows travel as rows: all but the outbox."""
+        return tuple(table for table in self.source.tables if table != OUTBOX)
+
 
 def load(
     path: Path,
@@ -270,20 +230,22 @@ def check(pipeline: Pipeline) -> Pipeline:
     """The same pipeline with each sink's tables filled in; raises Problem where parts disagree."""
     tables = pipeline.source.tables
     if not tables:
-        raise _at_odds("source.tables names no table; list at least one, like public.orders.")
+        raise at_odds("source.tables names no table; list at least one, like public.orders.")
     if not pipeline.sinks:
-        raise _at_odds("sinks is empty; describe at least one, as `tailrace config init` shows.")
+        raise at_odds("sinks is empty; describe at least one, as `tailrace config init` shows.")
     kafka = pipeline.kafka
     if (kafka.username is None) != (kafka.password is None):
-        raise _at_odds("kafka.username and kafka.password go together; give both or neither.")
+        raise at_odds("kafka.username and kafka.password go together; give both or neither.")
     if kafka.username and not kafka.tls:
-        raise _at_odds("kafka.username needs an encrypted connection; set kafka.tls to true.")
+        raise at_odds("kafka.username needs an encrypted connection; set kafka.tls to true.")
     if kafka.tls_ca and not kafka.tls:
-        raise _at_odds("kafka.tls_ca means nothing without kafka.tls; set that to true.")
+        raise at_odds("kafka.tls_ca means nothing without kafka.tls; set that to true.")
     twice = next((table for table in tables if tables.count(table) > 1), None)
     if twice is not None:
-        raise _at_odds(f"source.tables names {twice} twice; remove one of them.")
-    sinks = {name: _with_tables(name, sink, tables) for name, sink in pipeline.sinks.items()}
+        raise at_odds(f"source.tables names {twice} twice; remove one of them.")
+    sinks = {
+        name: completed(name, sink, tables, pipeline.name) for name, sink in pipeline.sinks.items()
+    }
     return msgspec.structs.replace(pipeline, sinks=sinks)
 
 
@@ -297,19 +259,3 @@ def chosen(pipeline: Pipeline, sink: str | None) -> dict[str, Sink]:
             "TR-CFG-010", f"There is no sink {sink}; the file has {known}.", exit_code=USAGE
         )
     return {sink: pipeline.sinks[sink]}
-
-
-def _with_tables(name: str, sink: Sink, tables: tuple[str, ...]) -> Sink:
-    for table in sink.tables:
-        if table not in tables:
-            raise _at_odds(
-                f"sinks.{name}.tables has {table}, which source.tables does not;"
-                " add it there or remove it here."
-            )
-    if isinstance(sink, PostgresSink):
-        return msgspec.structs.replace(sink, tables=sink.tables or tables)
-    return sink
-
-
-def _at_odds(sentence: str) -> Problem:
-    return Problem("TR-CFG-007", sentence, exit_code=USAGE)

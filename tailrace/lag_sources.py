@@ -15,7 +15,7 @@ from tailrace.config import Pipeline
 from tailrace.databases import Connection
 from tailrace.lag import Row, Source, SourceRow, rows, source_row
 from tailrace.logs import HEADS_WITHIN_S, Offsets, read_kafka
-from tailrace.wiring import group_of, topic_of
+from tailrace.wiring import group_of, topics_of
 
 
 def measure(
@@ -28,10 +28,7 @@ def measure(
     where it is not. `read_applied` is asked instead of a sink that is not one of ours.
     """
     read = read_applied or read_sink
-    topics = {
-        name: [topic_of(pipeline, table) for table in sink.tables]
-        for name, sink in pipeline.sinks.items()
-    }
+    topics = {name: topics_of(pipeline, name) for name in pipeline.sinks}
     questions: dict[str, Callable[[], Any]] = {"the source": lambda: read_source(pipeline, spec)}
     for name in topics:
         questions[f"sink {name}"] = partial(read, pipeline, name)

@@ -14,8 +14,10 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from eventstore import subscriber_sink
 from sinks import pgtypes, target
 from tailrace.exits import Problem
+from tailrace.sections import Sink, SubscriberSink
 
 STATEMENTS = target.load_statements(Path(__file__).with_name("schema.sql"))
 Connection = psycopg.Connection[Any]
@@ -118,6 +120,16 @@ def plan(source: Connection, destination: Connection, tables: Sequence[str]) -> 
             changes += _differences(table, there.tables[name])
         else:
             changes.append(Change(f"create table {name}", _create(table)))
+    return changes
+
+
+def plan_of(source: Connection, destination: Connection, sink: Sink) -> list[Change]:
+    """What a sink of a pipeline lacks, whatever its type. Raises Problem as `plan`."""
+    changes = plan(source, destination, sink.tables)
+    if isinstance(sink, SubscriberSink):
+        found = destination.execute("SELECT to_regclass('eventstore.inbox')").fetchone()
+        if found is None or found[0] is None:
+            changes.append(Change("create table eventstore.inbox", subscriber_sink.INBOX))
     return changes
 
 

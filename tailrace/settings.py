@@ -14,8 +14,9 @@ from typing import Any, NamedTuple, NoReturn
 import msgspec
 from msgspec.structs import FieldInfo
 
-from tailrace.config import Pipeline, Section
+from tailrace.config import Pipeline
 from tailrace.exits import USAGE, Problem
+from tailrace.sections import Section
 from tailrace.values import redact
 from tailrace.yamlfile import entries
 

@@ -7,23 +7,43 @@ Nothing else in the project knows which adapter stands behind a seam.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
+from connectors.spec import OUTBOX
 from consumer.deadletter import KafkaDeadLetters
 from consumer.decode import DebeziumDecoder
 from consumer.dedup import RedisDeduplicator
 from consumer.kafka import KafkaSource, Limits
-from consumer.ports import Observer, Sink
+from consumer.ports import Decoder, Observer, Sink
 from consumer.worker import Worker
 from sinks.postgres import PostgresSink
-from tailrace import config
-from tailrace.config import Pipeline
+from tailrace import named
+from tailrace.config import EVENTS, Pipeline, ProjectionSink, SubscriberSink
+
+if TYPE_CHECKING:
+    from eventstore.subscriber_sink import InboxDecides
 
 Reached = Callable[[str], None]
 
 
 def topic_of(pipeline: Pipeline, table: str) -> str:
-    """Debezium's name for the topic of a table: what Kafka does not allow becomes `_`."""
+    """
+    Debezium's name for the topic of a table: what Kafka does not allow becomes `_`. The outbox's
+    rows go to a topic of events.
+    """
+    if table == OUTBOX:
+        return f"{pipeline.name}.events"
     return f"{pipeline.name}." + re.sub(r"[^A-Za-z0-9._-]", "_", table)
+
+
+def topics_of(pipeline: Pipeline, sink: str) -> list[str]:
+    """What a sink reads."""
+    settings = pipeline.sinks[sink]
+    if isinstance(settings, SubscriberSink):
+        return list(settings.topics)
+    if isinstance(settings, ProjectionSink):
+        return [topic_of(pipeline, EVENTS)]
+    return [topic_of(pipeline, table) for table in settings.tables]
 
 
 def group_of(pipeline: Pipeline, sink: str) -> str:
@@ -64,9 +84,8 @@ def wire(
     """
     settings = pipeline.sinks[name]
     group = group_of(pipeline, name)
-    tables = settings.tables
     source = KafkaSource(
-        [topic_of(pipeline, table) for table in tables],
+        topics_of(pipeline, name),
         group=group,
         client=pipeline.kafka.client(),
         instance=instance,
@@ -77,30 +96,54 @@ def wire(
         ),
     )
     letters = KafkaDeadLetters(dead_letter_topic(pipeline, name), name, pipeline.kafka.client())
-    dedup = RedisDeduplicator(pipeline.redis.url, group, observe)
-    sink = _sink(pipeline, name, reached)
+    parts = _parts(pipeline, name, observe, reached)
     worker = Worker(
         source=source,
-        decoder=DebeziumDecoder(tables),
-        dedup=dedup,
-        sink=sink,
+        decoder=parts.decoder,
+        dedup=parts.dedup,
+        sink=parts.sink,
         dead_letters=letters,
         observe=observe,
         stopping=stopping,
     )
-    return Wired(worker, (source.close, letters.close, dedup.close, sink.close))
+    return Wired(worker, (source.close, letters.close, parts.dedup.close, parts.sink.close))
 
 
-def _sink(pipeline: Pipeline, name: str, reached: Reached) -> Sink:
-    group = group_of(pipeline, name)
-    match pipeline.sinks[name]:
-        case config.ProjectionSink(dsn, module):
-            from eventstore.projection import Projection
-            from eventstore.projection_sink import ProjectionSink
-            from tailrace.named import named
+class _Parts(NamedTuple):
+    """What differs from one type of sink to the other."""
 
-            projection = named(module, Projection)
-            return ProjectionSink(dsn, group, projection, pipeline.source.dsn, reached=reached)
-        case config.PostgresSink(dsn, tables):
-            placeholder = pipeline.source.placeholder
-            return PostgresSink(dsn, group, tables, placeholder, reached=reached)
+    decoder: Decoder
+    dedup: "RedisDeduplicator | InboxDecides"
+    sink: Sink
+
+
+def _parts(pipeline: Pipeline, name: str, observe: Observer, reached: Reached) -> _Parts:
+    settings, group = pipeline.sinks[name], group_of(pipeline, name)
+    if isinstance(settings, SubscriberSink):
+        return _subscriber(settings, group, reached)
+    dedup = RedisDeduplicator(pipeline.redis.url, group, observe)
+    if isinstance(settings, ProjectionSink):
+        projection = _projection(settings, group, pipeline.source.dsn, reached)
+        return _Parts(DebeziumDecoder([EVENTS]), dedup, projection)
+    tables, placeholder = settings.tables, pipeline.source.placeholder
+    mirror = PostgresSink(settings.dsn, group, tables, placeholder, reached=reached)
+    return _Parts(DebeziumDecoder(tables), dedup, mirror)
+
+
+def _projection(settings: ProjectionSink, group: str, store_dsn: str, reached: Reached) -> Sink:
+    from eventstore import projection_sink
+    from eventstore.projection import Projection
+
+    projection = named.load(settings.module, Projection)
+    return projection_sink.ProjectionSink(
+        settings.dsn, group, projection, store_dsn, reached=reached
+    )
+
+
+def _subscriber(settings: SubscriberSink, group: str, reached: Reached) -> _Parts:
+    from eventstore import subscriber_sink
+    from eventstore.subscriber import EventDecoder, Subscriber
+
+    subscriber = named.load(settings.module, Subscriber)
+    sink = subscriber_sink.SubscriberSink(settings.dsn, group, subscriber, reached=reached)
+    return _Parts(EventDecoder(subscriber), subscriber_sink.InboxDecides(), sink)

@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from connectors.lossless import CONNECTOR_CLASS, JAR
+from connectors.lossless import CONNECTOR_CLASS, CONVERTER_CLASS, HEADERS_CLASS, JAR
 
 RELEASE = "17"
 """The oldest Java that Debezium 3.7 and Connect 4 run on."""
@@ -21,10 +21,15 @@ RELEASE = "17"
 COMPILE_AGAINST = (
     "io.debezium:debezium-connector-postgres:3.7.0.Final",
     "org.apache.kafka:connect-api:4.3.1",
+    "org.apache.kafka:connect-json:4.3.1",
     "org.apache.kafka:kafka-clients:4.3.1",
 )
 SOURCES = Path(__file__).parent / "src"
-SERVICE = "META-INF/services/org.apache.kafka.connect.source.SourceConnector"
+SERVICES = {
+    "META-INF/services/org.apache.kafka.connect.source.SourceConnector": CONNECTOR_CLASS,
+    "META-INF/services/org.apache.kafka.connect.storage.Converter": CONVERTER_CLASS,
+    "META-INF/services/org.apache.kafka.connect.transforms.Transformation": HEADERS_CLASS,
+}
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -45,7 +50,7 @@ def build(class_path: Iterable[Path], jar: Path = JAR) -> Path:
             p.relative_to(classes).as_posix(): p.read_bytes() for p in classes.rglob("*.class")
         }
     manifest = f"Manifest-Version: 1.0\r\nBuild-Jdk-Spec: {compiler_version()}\r\n\r\n"
-    entries[SERVICE] = f"{CONNECTOR_CLASS}\n".encode()
+    entries |= {service: f"{name}\n".encode() for service, name in SERVICES.items()}
     jar.parent.mkdir(parents=True, exist_ok=True)
     _write(jar, {"META-INF/MANIFEST.MF": manifest.encode()} | dict(sorted(entries.items())))
     return jar

@@ -77,7 +77,7 @@ def schema() -> None:
 
 def _leaves(at: str, value: Any) -> Iterator[tuple[str, Any]]:
     """Dotted keys with their values, redacted."""
-    from tailrace.config import Section
+    from tailrace.sections import Section
     from tailrace.values import shown
 
     if isinstance(value, Section):

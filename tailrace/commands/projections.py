@@ -54,11 +54,11 @@ def build(sink: SinkArgument, config: ConfigOption = DEFAULT_FILE) -> None:
     from tailrace.exits import FAILED, Problem
     from tailrace.logs import log_reader
     from tailrace.progress import shown
-    from tailrace.wiring import group_of, topic_of
+    from tailrace.wiring import group_of, topics_of
 
     pipeline = _pipeline(config)
     settings, projection = _declared(pipeline, sink)
-    topic = topic_of(pipeline, settings.tables[0])
+    (topic,) = topics_of(pipeline, sink)
     with shown() as tell, log_reader(pipeline.kafka) as log:
 
         def progress(done: int, of: int) -> None:
@@ -171,8 +171,8 @@ def _sinks(pipeline: "Pipeline") -> "dict[str, ProjectionSink]":
 
 def _declared(pipeline: "Pipeline", sink: str) -> "tuple[ProjectionSink, Projection]":
     from eventstore.projection import Projection
+    from tailrace import named
     from tailrace.exits import USAGE, Problem
-    from tailrace.named import named
 
     sinks = _sinks(pipeline)
     if sink not in sinks:
@@ -181,7 +181,7 @@ def _declared(pipeline: "Pipeline", sink: str) -> "tuple[ProjectionSink, Project
             f"There is no sink {sink} of type projection; there is {', '.join(sinks) or 'none'}.",
             exit_code=USAGE,
         )
-    return sinks[sink], named(sinks[sink].module, Projection)
+    return sinks[sink], named.load(sinks[sink].module, Projection)
 
 
 def _database(pipeline: "Pipeline", sink: str) -> Any:

@@ -57,7 +57,7 @@ def _each(config: Path, sink: str | None, *, apply: bool) -> dict[str, Any]:
             connect(pipeline.source.dsn, "source database") as source,
             connect(settings.dsn, f"database of sink {name}") as destination,
         ):
-            done[name] = schema.plan(source, destination, settings.tables)
+            done[name] = schema.plan_of(source, destination, settings)
             if apply:
                 schema.apply(destination, done[name])
     return done

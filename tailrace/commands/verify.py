@@ -34,7 +34,14 @@ def verify(
     from tailrace.exits import FAILED
 
     pipeline = load(config)
-    results = {name: _one(pipeline, name, table or [], limit) for name in chosen(pipeline, sink)}
+    results = {}
+    for name, settings in chosen(pipeline, sink).items():
+        if settings.tables:
+            results[name] = _one(pipeline, name, table or [], limit)
+        else:
+            typer.echo(
+                f"sink {name}: it mirrors no table, so there is nothing to compare", err=True
+            )
     if json:
         _show_json(results)
     else:

@@ -54,6 +54,10 @@ def _compare(watched: Watched, sink: str, run: Run) -> None:
     def progress(table: str, done: int, expected: int) -> None:
         run.table, run.done_rows, run.expected_rows = table, done, expected
 
+    if not settings.tables:
+        run.problem = "This sink mirrors no table, so there is nothing to compare."
+        run.ended_at_s = time.time()
+        return
     try:
         with (
             connect(watched.pipeline.source.dsn, "source database") as source,

@@ -99,7 +99,7 @@ def trace(
         title=f"trace, {name}",
         name=name,
         here="trace",
-        tables=watched.pipeline.source.tables,
+        tables=watched.pipeline.rows,
         what=what,
         table=table,
         since=since,

@@ -23,7 +23,8 @@ from tailrace.doctor import facts
 from tailrace.exits import Problem
 from tailrace.lag_sources import clock_ahead_s, next_offsets
 from tailrace.logs import Offsets
-from tailrace.wiring import group_of, topic_of
+from tailrace.sections import SubscriberSink
+from tailrace.wiring import group_of, topics_of
 
 STATEMENTS = load_statements(Path(__file__).with_name("doctor.sql"))
 EXACTLY_ONCE = "exactly.once.support"
@@ -100,22 +101,21 @@ def read_sink(pipeline: Pipeline, name: str) -> facts.Sink:
     """The target by itself."""
     settings = pipeline.sinks[name]
     tables = list(settings.tables)
+    own = [*_SINK_TABLES, *(["eventstore.inbox"] if isinstance(settings, SubscriberSink) else [])]
     with database(settings.dsn, f"database of sink {name}") as connection:
         ahead_s = clock_ahead_s(connection)
         rights: dict[str, list[str]] = defaultdict(list)
-        for what, right in connection.execute(
-            STATEMENTS["missing_rights"], [[*tables, *_SINK_TABLES]]
-        ):
+        for what, right in connection.execute(STATEMENTS["missing_rights"], [[*tables, *own]]):
             rights[what].append(right)
         with connection.cursor(row_factory=class_row(facts.Obstacle)) as cursor:
             obstacles = cursor.execute(STATEMENTS["obstacles"], [tables]).fetchall()
-        unlogged = connection.execute(STATEMENTS["unlogged"], [[*tables, *_SINK_TABLES]]).fetchall()
+        unlogged = connection.execute(STATEMENTS["unlogged"], [[*tables, *own]]).fetchall()
         read_only = connection.execute(STATEMENTS["is_read_only"]).fetchone()
         return facts.Sink(
             name=name,
             where=_where(connection),
             workers=settings.workers,
-            topics=tuple(topic_of(pipeline, table) for table in tables),
+            topics=tuple(topics_of(pipeline, name)),
             is_read_only=bool(read_only and read_only[0]),
             offsets=_offsets(connection, group_of(pipeline, name)),
             missing_rights={what: tuple(missing) for what, missing in rights.items()},
@@ -141,7 +141,7 @@ def read_mirror(pipeline: Pipeline, name: str) -> facts.Mirror:
             and column not in {each.name for each in wanted[relation].columns}
         ]
         try:
-            changes = [each.subject for each in schema.plan(source, target, settings.tables)]
+            changes = [each.subject for each in schema.plan_of(source, target, settings)]
         except Problem as problem:
             return facts.Mirror((), str(problem), tuple(unfilled))
         return facts.Mirror(tuple(changes), None, tuple(unfilled))

@@ -19,12 +19,14 @@ from tailrace.config import Kafka as Brokers
 from tailrace.config import Pipeline
 from tailrace.doctor import facts
 from tailrace.logs import answering
-from tailrace.wiring import topic_of
+from tailrace.wiring import topic_of, topics_of
 
 
 def read_kafka(pipeline: Pipeline, spec: ConnectorSpec) -> facts.Kafka:
     """The tables' topics with their settings and ends, and the brokers' settings."""
-    wanted = [topic_of(pipeline, table) for table in pipeline.source.tables]
+    tables = [topic_of(pipeline, table) for table in pipeline.source.tables]
+    followed = [topic for sink in pipeline.sinks for topic in topics_of(pipeline, sink)]
+    wanted = list(dict.fromkeys([*tables, *followed]))
     with _admin(pipeline.kafka) as admin:
         cluster = admin.describe_cluster()
         there = [topic for topic in admin.describe_topics(wanted) if not topic["error_code"]]

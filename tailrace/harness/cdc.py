@@ -209,7 +209,7 @@ class Cdc(Chain):
         golden.compare(events, path, update=self._update_golden)
 
     def _chosen(self, tables: Sequence[str]) -> Sequence[str]:
-        known = self.pipeline.source.tables
+        known = self.tables
         for table in tables:
             if table not in known:
                 raise ValueError(f"The pipeline has no {table!r}; it has {', '.join(known)}.")

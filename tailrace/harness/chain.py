@@ -65,7 +65,8 @@ class Chain:
         self.pipeline: Pipeline = load(self.file, env={})
         self.spec: ConnectorSpec = spec_of(self.pipeline)
         self.brokers = self.pipeline.kafka
-        self.sink = Sink(target_dsn, {t: (sink_tables or {}).get(t, t) for t in tables})
+        self.tables = self.pipeline.sinks[SINK].tables
+        self.sink = Sink(target_dsn, {t: (sink_tables or {}).get(t, t) for t in self.tables})
         self.worker = worker
         self._proxies = Proxies(self.pipeline, SINK, proxied)
         self._commands = Commands(self.pipeline, self.file, worker, self._proxies)
@@ -99,7 +100,7 @@ class Chain:
             psycopg.connect(self.source_dsn, options=options) as source,
             psycopg.connect(self.target_dsn, options=options) as target,
         ):
-            schema.apply(target, schema.plan(source, target, self.pipeline.source.tables))
+            schema.apply(target, schema.plan(source, target, self.tables))
 
     def restart_connector(self) -> None:
         """As `tailrace connector restart` does."""
@@ -147,8 +148,8 @@ class Chain:
 
     @property
     def topics(self) -> list[str]:
-        """Of all tables, in their order."""
-        return [self.topic(table) for table in self.pipeline.source.tables]
+        """Of all tables that the sink has, in their order."""
+        return [self.topic(table) for table in self.tables]
 
     def topic(self, table: str) -> str:
         """Where the changes of `table` go."""

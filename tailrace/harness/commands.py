@@ -98,7 +98,7 @@ class Commands:
     def own_environment(self) -> dict[str, str]:
         """CDC_PIPELINE (file), _KAFKA, _TOPICS (JSON), _GROUP, _TARGET (DSN), _REDIS (URL)."""
         pipeline, at = self._pipeline, self._proxies.readdressed
-        topics = {table: topic_of(pipeline, table) for table in pipeline.source.tables}
+        topics = {table: topic_of(pipeline, table) for table in pipeline.sinks[SINK].tables}
         return {
             "CDC_PIPELINE": str(self._file),
             "CDC_KAFKA": at("kafka", pipeline.kafka.bootstrap),

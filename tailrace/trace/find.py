@@ -20,7 +20,7 @@ from tailrace.trace.view import Searched, Trace
 from tailrace.trace.wanted import EventId, Key, Lsn, What
 from tailrace.watch.skew import worth_showing
 from tailrace.watch.view import Skew
-from tailrace.wiring import dead_letter_topic, topic_of
+from tailrace.wiring import dead_letter_topic, topic_of, topics_of
 
 MOST_DELIVERIES = 500  # of all changes that are shown
 LETTERS_FETCH_BYTES = 1 << 20
@@ -47,7 +47,7 @@ def find(
 
     Raises Problem: TR-TRC-001 and 002 for what cannot be looked for, TR-TRC-003 without Kafka.
     """
-    meant, tables = wanted.parse(what, pipeline.source.tables, table)
+    meant, tables = wanted.parse(what, pipeline.rows, table)
     with ThreadPoolExecutor(1) as aside:
         clocks = aside.submit(ask.clocks, pipeline, spec)
         found, sinks = _search(pipeline, meant, tables, since_s, progress)
@@ -82,7 +82,7 @@ def _search(
     began = ask.marks(pipeline)
     lives = range(1 + max((m.life for sink in began.values() for m in sink.values()), default=0))
     search = scan.Search(
-        tables=pipeline.source.tables,
+        tables=pipeline.rows,
         topics=[topic_of(pipeline, name) for name in tables],
         is_meant=wanted.matcher(meant, lives),
         is_meant_key=wanted.key_matcher(meant) if isinstance(meant, Key) else lambda key: False,
@@ -110,7 +110,7 @@ def _sink(
     found_letters = letters.look_for(consumer, topic, places)
     log = log_id(consumer, topic)
     parked = ask.decided(pipeline, name, log, found_letters)
-    topics = [topic_of(pipeline, table) for table in tables]
+    topics = topics_of(pipeline, name)
     return Sink(name, tables, topics, began, now, parked)
 
 

@@ -27,7 +27,7 @@ from tailrace.watch import probes
 from tailrace.watch.answers import KafkaAnswer, Offsets
 from tailrace.watch.probes import Probe, Seen
 from tailrace.watch.states import is_news
-from tailrace.wiring import dead_letter_topic, group_of, topic_of
+from tailrace.wiring import dead_letter_topic, group_of, topics_of
 
 SourceAnswer = Mapping[str, Source]
 KafkaAnswers = Mapping[str, KafkaAnswer]
@@ -58,10 +58,7 @@ class Watched:
     @cached_property
     def topics(self) -> dict[str, tuple[str, ...]]:
         """Of each sink."""
-        return {
-            name: tuple(topic_of(self.pipeline, table) for table in sink.tables)
-            for name, sink in self.pipeline.sinks.items()
-        }
+        return {name: tuple(topics_of(self.pipeline, name)) for name in self.pipeline.sinks}
 
     @property
     def worker_urls(self) -> tuple[str, ...]:

@@ -171,9 +171,18 @@ class TestMistakes:
             ("    batch: {max_bytes: 8 MB}\n", "must be a size in bytes such as 8MiB, but"),
             ("    tables: [public.x]\n", "has public.x, which source.tables does not; add it"),
             ("    tables: [orders]\n", "written with its schema, like public.orders, but"),
-            ("  lake: {type: oracle}\n", "sinks.lake.type must be postgres, but"),
-            ("  lake: {type: [a]}\n", "sinks.lake.type must be postgres, but"),
-            ("  lake: {}\n", "sinks.lake.type must be postgres, but it is missing."),
+            (
+                "  lake: {type: oracle}\n",
+                "sinks.lake.type must be postgres or projection or subscriber, but",
+            ),
+            (
+                "  lake: {type: [a]}\n",
+                "sinks.lake.type must be postgres or projection or subscriber, but",
+            ),
+            (
+                "  lake: {}\n",
+                "sinks.lake.type must be postgres or projection or subscriber, but it is missing.",
+            ),
             ("  lake: {type: postgres}\n", "sinks.lake.dsn is missing; write it in"),
             ("  lake: postgres\n", "sinks.lake must be a section with keys of its own"),
             ("  My-Lake: {type: postgres}\n", "the key sinks.My-Lake must be a name of up to 41"),

@@ -15,11 +15,12 @@ from connectors.render import render
 from consumer.event import TopicPartition
 from tailrace.asking import Away
 from tailrace.commands import doctor
-from tailrace.config import Pipeline, PostgresSink
+from tailrace.config import Pipeline
 from tailrace.config import Source as SourceSection
 from tailrace.doctor import facts
 from tailrace.doctor.check import Line
 from tailrace.doctor.examination import groups, judge, questions
+from tailrace.sections import PostgresSink
 from tests.unit.connectors.builders import (
     ROLE,
     SERVER,

@@ -1,0 +1,121 @@
+"""
+A CloudEvent in Kafka's binary mode, read from a record: attributes from headers, data from the
+value. Pure, and only what is needed; the package `cloudevents` says the same in the tests.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+from consumer.errors import Unreadable
+from consumer.event import Record
+
+PREFIX: Final = "ce_"
+LONGEST_BYTES = 4096  # of a header: a CloudEvent's attributes are small
+MOST_HEADERS = 100
+_VERSION = re.compile(r"[:/]v?([1-9][0-9]{0,8})(?:\.json)?", re.ASCII)
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_META = {
+    "ce_correlationid": "correlation",
+    "ce_causationid": "causation",
+    "traceparent": "traceparent",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """
+    What is said of an event. `source` and `id` together are its identity. `version` is that of the
+    data's schema, the last number of `dataschema`, 1 without one. `time` is in UTC, None where it
+    is not said. `meta` may have correlation, causation and traceparent.
+    """
+
+    id: str
+    source: str
+    type: str
+    version: int
+    time: datetime | None
+    subject: str | None
+    data: bytes
+    meta: Mapping[str, str] = field(default_factory=dict)
+
+
+def envelope(record: Record) -> Envelope:
+    """Raises Unreadable with what is missing or wrong; never with a value, which may be private."""
+    said = _headers(record)
+    spec = _needed(said, "ce_specversion")
+    if spec != "1.0":
+        raise Unreadable("its header ce_specversion is not 1.0: this is no CloudEvent that we know")
+    if not said.get("content-type", "application/json").startswith("application/json"):
+        raise Unreadable("its header content-type is not application/json")
+    if record.value is None:
+        raise Unreadable("it has no data: the record's value is empty")
+    return Envelope(
+        id=_needed(said, "ce_id"),
+        source=_needed(said, "ce_source"),
+        type=_needed(said, "ce_type"),
+        version=_version(said.get("ce_dataschema")),
+        time=_time(said.get("ce_time")),
+        subject=said.get("ce_subject"),
+        data=record.value,
+        meta={name: said[header] for header, name in _META.items() if header in said},
+    )
+
+
+def _headers(record: Record) -> dict[str, str]:
+    """Those that we read; what is not ours may be anything."""
+    if len(record.headers) > MOST_HEADERS:
+        raise Unreadable(f"it has {len(record.headers)} headers, more than {MOST_HEADERS}")
+    said: dict[str, str] = {}
+    for given, value in record.headers:
+        name = given.lower()
+        if not name.startswith(PREFIX) and name not in ("content-type", "traceparent"):
+            continue
+        if value is None:
+            continue
+        if name in said:
+            raise Unreadable(f"its header {name:.40} is there twice, so what holds is not known")
+        if len(value) > LONGEST_BYTES:
+            raise Unreadable(f"its header {name:.40} is longer than {LONGEST_BYTES} bytes")
+        try:
+            said[name] = value.decode()
+        except UnicodeDecodeError:
+            raise Unreadable(f"its header {name:.40} is not UTF-8") from None
+    return said
+
+
+def _needed(said: Mapping[str, str], name: str) -> str:
+    value = said.get(name)
+    if not value:
+        raise Unreadable(f"it has no header {name}, which every CloudEvent has")
+    return value
+
+
+def _version(dataschema: str | None) -> int:
+    if dataschema is None:
+        return 1
+    start = max(dataschema.rfind(":"), dataschema.rfind("/"))
+    found = _VERSION.fullmatch(dataschema, start) if start >= 0 else None
+    if found is None:
+        raise Unreadable(
+            "its header ce_dataschema does not end in a version, like …:2 or …/v2.json"
+        )
+    return int(found[1])
+
+
+def _time(text: str | None) -> datetime | None:
+    """RFC 3339; nanoseconds are cut to microseconds, which is all that a datetime holds."""
+    if text is None:
+        return None
+    try:
+        found = _TIME.fullmatch(text)
+        if found:
+            fraction = found[1] or ""
+            zone = "+00:00" if found[2] in "Zz" else found[2]
+            cut = f"{text[:10]}T{text[11:19]}{fraction[:7]:0<7}" if fraction else text[:19]
+            return datetime.fromisoformat(cut + zone).astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise Unreadable("its header ce_time is no time by RFC 3339")

@@ -1,0 +1,177 @@
+"""
+A subscriber as a sink of the loop: marks, inbox and the handlers' own writes in one transaction.
+
+Two guards make an event take effect once, however often it is delivered: the offset row
+(compare-and-set, first statement) and the inbox row, which also holds when offsets are set back.
+"""
+
+import traceback
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import psycopg
+
+from consumer.errors import Busy, Rejected
+from consumer.event import Batch, ChangeEvent, Mark, Outcome, TopicPartition
+from eventstore.subscriber import Arrived, Refuse, Subscriber
+from sinks import marks, refusal
+from sinks.marks import Ledger
+from sinks.target import load_statements
+
+STATEMENTS = load_statements(Path(__file__).with_name("subscriber.sql"))
+INBOX = STATEMENTS["schema"]
+SESSION = "-c lock_timeout=5s -c statement_timeout=120s -c idle_in_transaction_session_timeout=120s"
+Connection = psycopg.Connection[Any]
+
+
+def create_schema(connection: Connection) -> None:
+    """The inbox and the sink's own tables, if they are not there."""
+    marks.create_schema(connection)
+    connection.execute(INBOX)
+
+
+class InboxDecides:
+    """No Redis keys: the inbox tells a repeat, for a whole batch in one statement."""
+
+    def start(self, marks: Mapping[TopicPartition, Mark]) -> None:
+        pass
+
+    def unseen(self, events: list[ChangeEvent]) -> list[ChangeEvent]:
+        return events
+
+    def remember(self, batch: Batch) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class SubscriberSink:
+    """
+    Runs the handlers of `subscriber` in the database `dsn`, with marks under the name `sink`.
+    `reached` is called at each step inside `apply`: tests kill the process there.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        sink: str,
+        subscriber: Subscriber,
+        *,
+        reached: Callable[[str], None] = lambda step: None,
+    ) -> None:
+        self._dsn = dsn
+        self._subscriber = subscriber
+        self._ledger = Ledger(sink)
+        self._reached = reached
+        self._connection: Connection | None = None
+
+    def positions(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, Mark]:
+        """Raises Busy."""
+        with self._at_work() as connection:
+            return self._ledger.claim(connection, partitions)
+
+    def apply(self, batch: Batch) -> Outcome:
+        """A handler that fails holds the batch as it is: Busy, with the sentence."""
+        with self._at_work() as connection:
+            if self._ledger.has(connection, batch):
+                return Outcome(len(batch.changes), 0, 0)
+            try:
+                return self._apply(connection, batch)
+            except Refuse:
+                connection.rollback()
+                raise self._rejected(connection, batch) from None
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    def _apply(self, connection: Connection, batch: Batch) -> Outcome:
+        new = self._take_in(connection, batch)
+        with connection.transaction():  # inside of it no handler can commit by itself
+            for arrived in new:
+                self._handle(connection, arrived)
+        self._reached("before commit")
+        self._ledger.commit(connection)
+        self._reached("after commit")
+        return Outcome(len(new), 0, len(batch.changes) - len(new))
+
+    def _rejected(self, connection: Connection, batch: Batch) -> Rejected:
+        """All that the handlers refuse, each tried by itself; nothing stays of it."""
+        refused: list[tuple[ChangeEvent, str]] = []
+        for arrived in self._take_in(connection, batch):
+            try:
+                with connection.transaction():
+                    self._handle(connection, arrived)
+            except Refuse as reason:
+                refused.append((arrived, f"{self._subscriber.name} refuses it: {reason}"))
+        connection.rollback()
+        if not refused:
+            raise Busy(f"a handler of {self._subscriber.name} refused an event, and then did not")
+        return Rejected(refused)
+
+    def _take_in(self, connection: Connection, batch: Batch) -> list[Arrived]:
+        """Marks first (I5), then the inbox; those that are new, in their order, each once."""
+        self._ledger.check(self._ledger.advance(connection, batch), batch)
+        self._reached("advanced")
+        arrived: dict[tuple[str, str], Arrived] = {}
+        for one in cast(Sequence[Arrived], batch.changes):
+            arrived.setdefault((one.received.source, one.received.id), one)
+        if not arrived:
+            return []
+        names = [list(part) for part in zip(*arrived, strict=True)]
+        rows = connection.execute(STATEMENTS["take_in"], [self._subscriber.name, *names])
+        new = {(source, id_) for source, id_ in rows}
+        return [one for name, one in arrived.items() if name in new]
+
+    def _handle(self, connection: Connection, arrived: Arrived) -> None:
+        """What a handler raises, but for Refuse, is a matter of time or of a new version of it."""
+        try:
+            self._subscriber.handlers[arrived.table](connection, arrived.received)
+        except (Refuse, psycopg.OperationalError):
+            raise
+        except Exception as error:
+            at = arrived.record
+            raise Busy(
+                f"the handler of {arrived.table} in {self._subscriber.name} fails"
+                f" ({_place(error)}) at {at.at.topic}[{at.at.partition}] offset {at.offset}:"
+                " correct it and restart the worker; the events wait"
+            ) from error
+
+    @contextmanager
+    def _at_work(self) -> Iterator[Connection]:
+        """A connection, which is left without a transaction whatever happens."""
+        try:
+            with refusal.as_busy(()):
+                yield self._connect()
+        except psycopg.Error as error:  # as of a constraint that is checked at the commit
+            self.close()
+            raise Busy(
+                f"the database refuses what {self._subscriber.name} wrote ({_said(error)}):"
+                " correct the handler and restart the worker; the events wait"
+            ) from error
+        except BaseException:  # half a batch must not be committed with the next
+            self.close()
+            raise
+
+    def _connect(self) -> Connection:
+        if self._connection is None or self._connection.closed:
+            self._connection = psycopg.connect(
+                self._dsn,
+                options=SESSION,
+                connect_timeout=5,
+                application_name="tailrace subscriber",
+            )
+        return self._connection
+
+
+def _said(error: psycopg.Error) -> str:
+    return error.diag.message_primary or type(error).__name__
+
+
+def _place(error: Exception) -> str:
+    """Kind and line of an error; not its text, which may hold an event's values."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {Path(last.filename).name} line {last.lineno}"

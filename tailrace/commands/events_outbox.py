@@ -1,0 +1,82 @@
+"""`tailrace events outbox-…`: the outbox of a pipeline's source."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tailrace.commands.config import DEFAULT_FILE, ConfigOption
+
+if TYPE_CHECKING:
+    from tailrace.config import Pipeline
+    from tailrace.databases import Connection
+
+
+def create(config: ConfigOption = DEFAULT_FILE) -> None:
+    """Make the table eventstore.outbox in the source, if it is not there."""
+    from eventstore import outbox
+    from tailrace.config import load
+
+    with _source(load(config)) as connection, connection.transaction():
+        outbox.create_schema(connection)
+    typer.echo("eventstore.outbox is there: add it to source.tables", err=True)
+
+
+def prune(
+    config: ConfigOption = DEFAULT_FILE,
+    keep_days: Annotated[int, typer.Option(min=1, max=5, help="Days to keep before today.")] = 1,
+    within: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="How long to wait for the connector.")
+    ] = 30.0,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """
+    Empty the days of the outbox that have passed and are durable in Kafka for sure.
+
+    Exit code 75: something lags, nothing was emptied; say it again later.
+    """
+    from eventstore import outbox
+    from tailrace.config import load
+    from tailrace.exits import TRY_AGAIN, Problem
+    from tailrace.source import spec_of
+
+    pipeline = load(config)
+    slot = spec_of(pipeline).slot
+    with _source(pipeline) as connection:
+        try:
+            days = outbox.prune(connection, slot, keep_days=keep_days, within_s=within)
+        except outbox.NotConfirmed as waits:
+            sentence = f"The outbox stays as it is: {waits}."
+            raise Problem("TR-EVT-050", sentence, exit_code=TRY_AGAIN) from waits
+    if json:
+        import msgspec
+
+        typer.echo(msgspec.json.encode({"emptied_days": days}).decode())
+    else:
+        typer.echo(f"{days} day(s) emptied", err=True)
+
+
+@contextmanager
+def _source(pipeline: "Pipeline") -> "Iterator[Connection]":
+    """The source, each statement committed. Raises Problem."""
+    import psycopg
+
+    from tailrace.databases import connect, why
+    from tailrace.exits import Problem
+
+    with connect(pipeline.source.dsn, "source database") as connection:
+        connection.rollback()
+        connection.autocommit = True
+        try:
+            yield connection
+        except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
+            raise Problem(
+                "TR-EVT-051",
+                "The source has no outbox: make it with `tailrace events outbox-create`.",
+            ) from error
+        except psycopg.Error as error:
+            raise Problem(
+                "TR-EVT-052",
+                f"The source refused it: {why(error)}. The outbox is its maker's to change.",
+            ) from error
