@@ -6,7 +6,7 @@ CREATE SCHEMA IF NOT EXISTS eventstore;
 CREATE TABLE IF NOT EXISTS eventstore.builds (
   sink text PRIMARY KEY,
   projection text NOT NULL, version int NOT NULL,
-  state text NOT NULL CHECK (state IN ('filling', 'built')),
+  state text NOT NULL CHECK (state IN ('filling', 'built', 'past')),
   is_live boolean NOT NULL DEFAULT false,
   events bigint NOT NULL DEFAULT 0,
   began_at timestamptz NOT NULL DEFAULT now(), built_at timestamptz,
@@ -61,7 +61,7 @@ INSERT INTO eventstore.builds (sink, projection, version, state) VALUES (%s, %s,
 
 -- name: end_build
 -- From here on the sink follows the log.
-UPDATE eventstore.builds SET state = 'built', built_at = now(), events = %s WHERE sink = %s;
+UPDATE eventstore.builds SET state = %s, built_at = now(), events = %s WHERE sink = %s;
 
 -- name: other_sink
 -- Whose a version is: its tables can be kept by one sink only.
@@ -141,7 +141,8 @@ SELECT coalesce(max(seq), 0) FROM eventstore.events;
 -- A window of the store, in the order in which it is read.
 COPY (
   SELECT stream, pos, id, type, version, data, meta, at FROM eventstore.events
-  WHERE seq > {after} AND seq <= {until} AND type = ANY ({types}) ORDER BY seq
+  WHERE seq > {after} AND seq <= {until} AND type = ANY ({types})
+  AND at >= {from_at} AND at < {to_at} ORDER BY seq
 ) TO STDOUT;
 
 -- name: copy_lengths

@@ -120,6 +120,11 @@ class ProjectionSink:
 
     def _check(self, build: Build | None) -> None:
         ours = self._projection
+        if build is not None and build.state == "past":
+            raise Busy(
+                f"version {build.version} of projection {build.projection} was built of events up "
+                "to a time, so it does not follow the log: drop it and build it without --until"
+            )
         if build is None or build.state != "built":
             what = "is being built" if build else "is not built"
             raise Busy(

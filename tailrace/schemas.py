@@ -23,9 +23,10 @@ from tailrace.lag import Row, SourceRow
 from tailrace.parked.decide import Discarded, Redriven
 from tailrace.parked.letter import Letter
 from tailrace.parked.letters import Groups, Pages
+from tailrace.read_models import Difference, ReadModel
 from tailrace.schema import Change as TableChange
 from tailrace.trace.view import Trace
-from tailrace.verify import Difference
+from tailrace.verify import Difference as RowDifference
 from tailrace.watch.view import Pipeline
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -135,7 +136,7 @@ class Compared(msgspec.Struct):
     missing: int
     extra: int
     changed: int
-    differences: list[Difference]
+    differences: list[RowDifference]
     seconds: float
     problem: str
 
@@ -179,6 +180,8 @@ OUTPUTS: Mapping[str, Output] = {
     "parked list": Output(Pages, "Letters by sink; with --group kinds of them.", (Groups,)),
     "parked redrive": Output(Redriven, "What became of each letter."),
     "parked show": Output(Letter, "One letter."),
+    "projections compare": Output(list[Difference], "Each table, beside what readers see."),
+    "projections list": Output(list[ReadModel], "Read models and their versions."),
     "schema plan": Output(dict[str, list[TableChange]], "Statements by sink."),
     "stack status": Output(list[StackPart], "The servers of the stack."),
     "stack up": Output(StackAddresses, "Where they answer."),
@@ -198,6 +201,9 @@ ACTS: Mapping[str, str] = {
     "dashboard": "serves; the same data is at `tailrace top --json`",
     "events docs": "writes files",
     "events export": "writes files; what it would refuse is in `tailrace events check --json`",
+    "projections build": "acts; then see `tailrace projections list --json`",
+    "projections drop": "acts; then see `tailrace projections list --json`",
+    "projections switch": "acts; then see `tailrace projections list --json`",
     "run": "runs; its log is JSON with `log.format: json`, its state is at `/status.json`",
     "schema apply": "acts; what it would do is in `tailrace schema plan --json`",
     "stack down": "acts; then see `tailrace stack status --json`",

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -41,6 +42,13 @@ class Books:
 
     def build(self, of: Projection, sink: str = SINK) -> int:
         return rebuild.build(self.dsn, self.dsn, sink, of, lambda: {P0: 0}, lambda done, all_: None)
+
+    def now(self) -> datetime:
+        with psycopg.connect(self.dsn) as connection:
+            row = connection.execute("SELECT clock_timestamp()").fetchone()
+        assert row is not None
+        now: datetime = row[0]
+        return now
 
     def sink(self, of: Projection, sink: str = SINK, store_dsn: str = "") -> ProjectionSink:
         opened = ProjectionSink(self.dsn, sink, of, store_dsn or self.dsn)
@@ -286,3 +294,25 @@ def test_differences_are_counted_by_table(books: Books) -> None:
         assert list(versions.differences(connection, shown, new)) == [("balances", 1, 1)]
         connection.execute("ALTER TABLE balances_v2.balances ADD more int")
         assert list(versions.differences(connection, shown, new)) == [("balances", None, None)]
+
+
+def test_a_version_of_a_range_of_time(books: Books) -> None:
+    books.append("account-a", 1)
+    between = books.now()
+    books.append("account-a", 2, 4)
+    rebuild.build(books.dsn, books.dsn, "early", ledger.one_v1, dict, _silent, until=between)
+    rebuild.build(
+        books.dsn, books.dsn, "late", ledger.one_v2, lambda: {P0: 0}, _silent, since=between
+    )
+    assert books.rows("balances_v1") == [("account-a", 1, 1)]
+    assert books.rows() == books.rows("balances_v2") == [("account-a", 6, 2)]
+    with pytest.raises(Busy, match="up to a time, so it does not follow the log"):
+        books.sink(ledger.one_v1, "early")
+    books.append("account-a", 8)
+    late = books.sink(ledger.one_v2, "late")
+    late.apply(books.batch(books.changes(*(("account-a", pos) for pos in range(4)))))
+    assert books.rows() == [("account-a", 14, 3)]
+
+
+def _silent(done: int, of: int) -> None:
+    pass
