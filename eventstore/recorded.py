@@ -1,13 +1,14 @@
 """An event as it is stored: what happened, and when, where and why it was recorded."""
 
+import json
 import secrets
 import time
 from dataclasses import asdict, dataclass
-from datetime import datetime
-from typing import Any, Final
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from eventstore.contracts import Event
+from eventstore.contracts import Contracts, Event, Invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,28 @@ class Recorded:
     event: Event
     at: datetime
     meta: Meta
+
+
+class Stored(NamedTuple):
+    """A row of the table: `data` and `meta` are JSON as text, nothing is checked or upcast."""
+
+    stream: str
+    pos: int
+    id: UUID
+    type: str
+    version: int
+    data: str
+    meta: str
+    at: datetime
+
+    def recorded(self, contracts: Contracts) -> Recorded:
+        """Upcast and validated. Raises Invalid."""
+        try:
+            event = contracts.decode(self.type, self.version, self.data)
+        except Invalid as error:
+            raise Invalid(f"{self.stream} pos {self.pos}: {error}") from error
+        meta, at = Meta.from_json(json.loads(self.meta)), self.at.astimezone(UTC)
+        return Recorded(self.stream, self.pos, self.id, self.type, self.version, event, at, meta)
 
 
 def new_id() -> UUID:

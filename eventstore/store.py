@@ -19,7 +19,7 @@ from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
 from eventstore.contracts import Contracts, Event, Invalid
-from eventstore.recorded import NO_META, Meta, Recorded, new_id
+from eventstore.recorded import NO_META, Meta, Recorded, Stored, new_id
 from sinks.target import load_statements
 
 STATEMENTS = load_statements(Path(__file__).with_name("store.sql"))
@@ -148,7 +148,7 @@ def _done_before(
     rows = tx.execute(STATEMENTS["by_id"], [ids]).fetchall()
     if not rows:
         return None
-    there = tuple(_recorded(contracts, row) for row in rows)
+    there = tuple(Stored(*row).recorded(contracts) for row in rows)
     first = there[0].pos
     same_place = [(one.stream, one.pos, one.id) for one in there] == [
         (stream, first + n, id_) for n, id_ in enumerate(ids)
@@ -195,11 +195,22 @@ def read(
     The events from position `start` up to, without it, `stop`; no more than a page of them is in
     memory. Raises Invalid for what these contracts cannot read.
     """
+    for row in stored(tx, stream, start, stop, page_events):
+        yield row.recorded(contracts)
+
+
+def stored(
+    tx: Connection,
+    stream: str,
+    start: int = 0,
+    stop: int | None = None,
+    page_events: int = PAGE_EVENTS,
+) -> Iterator[Stored]:
+    """As `read`, but as they are stored."""
     end = _LAST_POS if stop is None else stop
     while start < end:
         rows = tx.execute(STATEMENTS["page"], [stream, start, end, page_events]).fetchall()
-        for row in rows:
-            yield _recorded(contracts, row)
+        yield from (Stored(*row) for row in rows)
         if len(rows) < page_events:
             return
         start = rows[-1][1] + 1
@@ -214,14 +225,3 @@ def streams(tx: Connection, of_category: str, page_streams: int = PAGE_EVENTS) -
         if len(rows) < page_streams:
             return
         after = rows[-1][0]
-
-
-def _recorded(contracts: Contracts, row: tuple[Any, ...]) -> Recorded:
-    stream, pos, id_, kind, version, data, meta, at = row
-    try:
-        event = contracts.decode(kind, version, data)
-    except Invalid as error:
-        raise Invalid(f"{stream} pos {pos}: {error}") from error
-    return Recorded(
-        stream, pos, id_, kind, version, event, at.astimezone(UTC), Meta.from_json(meta)
-    )

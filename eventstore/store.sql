@@ -81,12 +81,12 @@ SELECT coalesce(max(pos) + 1, 0) FROM (
 
 -- name: by_id
 -- Are these events there already?
-SELECT stream, pos, id, type, version, data::text, meta, at
+SELECT stream, pos, id, type, version, data::text, meta::text, at
 FROM eventstore.events WHERE id = ANY (%s) ORDER BY stream, pos;
 
 -- name: page
 -- The next events of a stream.
-SELECT stream, pos, id, type, version, data::text, meta, at
+SELECT stream, pos, id, type, version, data::text, meta::text, at
 FROM eventstore.events WHERE stream = %s AND pos >= %s AND pos < %s ORDER BY pos LIMIT %s;
 
 -- name: streams

@@ -14,6 +14,7 @@ COMMANDS: Mapping[str, str] = {
     "actions": ("Who did what to the pipeline, when, why, and what came of it; the newest first."),
     "config": "The pipeline file: start one, show what holds, print its schema.",
     "connector": "The source connector: what it needs, a plan, then exactly that.",
+    "events": "The event store: what happened, the state as of then, and the proof of both.",
     "parked": "Records that a sink refused: look, apply them again, or give them up.",
     "schema": "Target tables from the source's catalogue: a plan, then exactly that.",
     "stack": "Kafka, Connect, Postgres and Redis on loopback, for development.",
