@@ -42,7 +42,7 @@ class Bank:
             "connect": {"url": "http://127.0.0.1:1"},
             "kafka": {"bootstrap": "127.0.0.1:1"},
             "redis": {"url": "redis://127.0.0.1:1/0"},
-            "sinks": {"mirror": {"type": "postgres", "dsn": dsn},
+            "sinks": {"mirror": {"type": "postgres", "dsn": dsn}},
         }
         file.touch(mode=0o600)
         file.write_text(json.dumps(pipeline))
