@@ -106,6 +106,7 @@ def test_what_is_sealed_is_verified(bank: Bank) -> None:
 
 
 CHANGE = "UPDATE eventstore.events SET "
+CHANGE_SNAPSHOTS = "UPDATE eventstore.snapshots SET "
 
 
 @pytest.mark.parametrize(
@@ -183,7 +184,7 @@ def test_a_gap_is_found_without_a_seal(bank: Bank) -> None:
     ],
 )
 def test_a_snapshot_that_is_not_the_fold(bank: Bank, change: str, told: str) -> None:
-    bank.tampered("UPDATE eventstore.snapshots SET " + change, "pos = 1")
+    bank.tampered(f"{CHANGE_SNAPSHOTS}{change}", "pos = 1")
     (found,) = bank.command("verify", "--aggregate", OFTEN)["findings"]
     assert found == {"stream": "account-1", "sentence": f"its snapshot at pos {told}"}
 
