@@ -100,7 +100,7 @@ def history(tx: Connection, stream: str) -> Iterator[Entry]:
     sealed_to = -1 if found is None or found[0] is None else found[0]
     chain = b""
     for row in stored(tx, stream):
-        chain, why = link(chain, row), Meta.from_json(json.loads(row.meta))
+        chain, why = link(chain, row), Meta.from_json(row.meta)
         yield Entry(
             row.pos,
             row.at.astimezone(UTC),
