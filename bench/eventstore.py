@@ -43,8 +43,8 @@ Figures = dict[str, Any]
 
 
 def main(
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds; medians are shown.")] = 5,
-    seconds: Annotated[float, typer.Option(min=0.5, help="Of each measurement.")] = 4.0,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds; medians are shown.")] = 8,
+    seconds: Annotated[float, typer.Option(min=0.5, help="Of each measurement.")] = 2.0,
 ) -> None:
     """Measure on a Postgres that is made for it and gone afterwards."""
     with shown() as tell:

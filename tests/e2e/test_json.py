@@ -5,9 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import jsonschema
+import psycopg
 from click.testing import CliRunner
 
 from devstack import AnyStack
+from eventstore.store import NEW, append, create_schema
+from examples.bank.events import Deposited, contracts
 from tailrace.cli import app
 from tailrace.demo import Story, figures
 from tailrace.harness import topics
@@ -54,6 +57,15 @@ def test_every_command_prints_what_its_schema_says(
     topics.produce(shop.brokers, shop.topic("public.orders"), [(0, b'{"id":9}', b"no JSON")] * 2)
     shop.wait_applied()
     eventually(shop.parked, 30, "a dead letter")
+
+    with psycopg.connect(shop.source_dsn) as source:
+        create_schema(source)
+        append(source, contracts, "account-1", [Deposited(amount_cents=1)], expected=NEW)
+    assert check("events history", "account-1")["events"]
+    assert check("events at", "account-1")["state"]
+    assert check("events diff", "account-1", "--from", "0")["changes"]
+    assert check("events seal")["events"] == 1
+    assert check("events verify")["ok"]
 
     assert check("trace", "42")["changes"][0]["deliveries"][0]["fates"]
     assert check("trace", "42", "--values")["changes"][0]["after"]
