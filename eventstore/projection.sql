@@ -52,7 +52,7 @@ COPY pg_temp.batch (stream, pos, id, type, version, data, meta, at) FROM STDIN;
 
 -- name: missing
 -- Events that the log should have had before one that it has, from the store itself.
-SELECT stream, pos, id::text, type, version, data::text, meta::text, at::text
+SELECT stream, pos, id, type, version, data::text, meta::text, at
 FROM eventstore.events WHERE stream = %s AND pos >= %s AND pos < %s ORDER BY pos LIMIT %s;
 
 -- name: begin_build

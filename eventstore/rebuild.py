@@ -18,7 +18,7 @@ from consumer.event import TopicPartition
 from eventstore import versions
 from eventstore.projection import Projection
 from eventstore.projection_sink import connect, load_batch, project, run_statement
-from eventstore.travel import Stored
+from eventstore.recorded import Stored
 from eventstore.versions import STATEMENTS
 from sinks.marks import Connection, create_schema
 
@@ -141,7 +141,7 @@ def _lines(connection: Connection, query: sql.Composed) -> Iterator[bytes]:
 
 def _rows(connection: Connection, query: sql.Composed) -> Iterator[tuple[Any, ...]]:
     with connection.cursor() as cursor, cursor.copy(query) as copy:
-        copy.set_types(["text", "int8", "text", "text", "int4", "text", "text", "text"])
+        copy.set_types(["text", "int8", "uuid", "text", "int4", "text", "text", "timestamptz"])
         yield from copy.rows()
 
 

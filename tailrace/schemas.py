@@ -17,7 +17,10 @@ from connectors.catalogue import Slot
 from connectors.errors import Finding
 from connectors.operate import Part
 from connectors.plan import Change
+from eventstore.audit import History, Sealed, Verified
 from eventstore.check import Found
+from eventstore.past import AsOf
+from eventstore.past import Difference as StateDifference
 from tailrace.actions import Actions
 from tailrace.lag import Row, SourceRow
 from tailrace.parked.decide import Discarded, Redriven
@@ -174,6 +177,11 @@ OUTPUTS: Mapping[str, Output] = {
     "connector status": Output(ConnectorStatus, "The connector as it is."),
     "demo": Output(Demo, "What the run came to."),
     "doctor": Output(Doctor, "Every check."),
+    "events at": Output(AsOf, "The state of a stream as of then."),
+    "events diff": Output(StateDifference, "What changed in the state of a stream."),
+    "events history": Output(History, "Every event of a stream, with the hashes of its chain."),
+    "events seal": Output(Sealed, "How much was sealed."),
+    "events verify": Output(Verified, "Whether the event store can be true, and what is not."),
     "events check": Output(ContractsCheck, "What a change of the contracts would break."),
     "lag": Output(Lag, "How far behind each partition of each sink is, and the source's log."),
     "parked discard": Output(Discarded, "Which letters were given up."),
