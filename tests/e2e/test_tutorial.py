@@ -15,6 +15,7 @@ from devstack import AnyStack, Endpoints
 PAGE = Path(__file__).parents[2] / "docs" / "event-sourcing-tutorial.md"
 BLOCK = re.compile(r"^```(?:python file=(\S+)|(console))\n(.*?)^```$", re.M | re.S)
 WITHIN_S = 200
+AWAY = ("--drop-slot", "--drop-publication", "--yes")
 
 
 def script(folder: Path) -> str:
@@ -43,6 +44,9 @@ def promised() -> Iterator[tuple[str, list[str]]]:
 def folder(stack: AnyStack, tmp_path: Path) -> Iterator[Path]:
     (tmp_path / ".tailrace").symlink_to(stack.folder)
     yield tmp_path
+    if (tmp_path / "pipeline.yaml").exists():  # again, if the page did not come that far
+        words = [sys.executable, "-m", "tailrace", "connector", "delete", *AWAY]
+        subprocess.run(words, cwd=tmp_path, capture_output=True, timeout=60)
     at = Endpoints.load(stack.folder)
     for server in (at.source, at.target):
         with psycopg.connect(server, autocommit=True) as connection:
