@@ -3,6 +3,7 @@
 from itertools import islice
 from typing import Any
 
+import msgspec
 import psycopg
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
@@ -58,7 +59,8 @@ def _found(pipeline: Pipeline, stream: str, version: int) -> dict[str, Any]:
     """The first events of a stream, and its state after so many. Raises Away."""
     with database(pipeline.source.dsn, "source database") as connection:
         try:
-            history = list(islice(audit.history(connection, stream), MOST_EVENTS + 1))
+            found = islice(audit.history(connection, stream), MOST_EVENTS + 1)
+            history = [(each, msgspec.json.encode(each.data).decode()) for each in found]
             state = as_of(connection, stream, version) if version > 0 and history else None
         except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
             raise Away("The source has no event store: run `tailrace events create`.") from error
