@@ -28,6 +28,7 @@ from tailrace.exits import FAILED, TRY_AGAIN, Problem
 
 STATEMENTS = load_statements(Path(__file__).with_name("actions.sql"))
 TABLE = "actions"
+PATIENCE = "SET LOCAL statement_timeout = '10s'"  # one who holds the table must not hold us
 
 
 class Actor(msgspec.Struct, frozen=True):
@@ -92,6 +93,7 @@ class Log:
         values = [*msgspec.structs.astuple(actor), action, target, reason]
         try:
             with connect(self.dsn, "source database") as connection:
+                connection.execute(PATIENCE)
                 self._make(connection)
                 given = None if detail is None else Jsonb(detail)
                 row = connection.execute(self._statement("begin"), [*values, given]).fetchone()
@@ -107,6 +109,7 @@ class Log:
         """Note what came of it. Raises Problem (TR-ACT-002): it was done, but nothing says so."""
         try:
             with connect(self.dsn, "source database") as connection:
+                connection.execute(PATIENCE)
                 connection.execute(self._statement("end"), [outcome, id_])
                 connection.commit()
         except (Problem, psycopg.Error) as error:

@@ -140,11 +140,19 @@ def _fate(
         sink.name,
         "parked" if letters else "settled",
         next_offset,
-        until_booked(batch, before, answers.ahead_s) if batch else (),
+        _booked(batch, before, answers, is_parked=bool(letters)) if batch else (),
         view.Batch(batch.worker, sum(batch.ended.values()), batch.ended) if batch else None,
         letters,
         why,
     )
+
+
+def _booked(
+    batch: Settled, before: tuple[view.Moment, ...], answers: Answers, *, is_parked: bool
+) -> tuple[view.Moment, ...]:
+    """A parked record was settled with its batch, and not applied."""
+    moments = until_booked(batch, before, answers.ahead_s)
+    return tuple(m for m in moments if not (is_parked and m.name == "applied"))
 
 
 def _batch(answers: Answers, sink: Sink, place: Place) -> tuple[Settled | None, str | None]:

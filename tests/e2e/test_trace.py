@@ -179,6 +179,7 @@ def a_parked_one(shop: Cdc) -> None:
     letter = {"number": 0, "reason": change["unreadable"], "outcome": None}
     assert found["letters"] == [letter]
     assert found["batch"]["ended"] == {"parked": 1}
+    assert [moment["name"] for moment in found["moments"]] == ["polled", "sifted", "acknowledged"]
     assert "letter 0: malformed JSON" in text_of(shop, "13")
     done = shop.command("parked", "discard", "mirror", "0", "--reason", "a test", "--yes")
     assert done.returncode == 0, done.stderr

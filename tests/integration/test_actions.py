@@ -8,7 +8,7 @@ import pytest
 from psycopg import sql
 
 from devstack.process import free_ports
-from tailrace import asking
+from tailrace import actions, asking
 from tailrace.actions import Actor, Log
 from tailrace.exits import TRY_AGAIN, Problem
 from tailrace.harness.databases import Databases
@@ -106,6 +106,7 @@ def test_the_table_is_made_once_by_many(log: Log) -> None:
 def test_a_locked_log_holds_nobody_up(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page that waited for the lock would wait as long as its holder likes."""
     monkeypatch.setattr(asking, "ANSWER_WITHIN_S", 1)
+    monkeypatch.setattr(actions, "PATIENCE", "SET LOCAL statement_timeout = '1s'")
     with log.logged(ADA, "pause", "connector shop"):
         pass
     with psycopg.connect(log.dsn) as other:
@@ -114,3 +115,5 @@ def test_a_locked_log_holds_nobody_up(log: Log, monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(Problem, match="TR-ACT-003") as refused:
             log.recent()
         assert refused.value.exit_code == TRY_AGAIN
+        with pytest.raises(Problem, match="Nothing was done, because"):
+            log.begin(ADA, "pause", "connector shop", "", None)
