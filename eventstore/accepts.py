@@ -41,11 +41,10 @@ class _Walk:
     open: frozenset[tuple[str, str]] = frozenset()
 
     def at(self, path: str, reader: Node, writer: Node) -> Iterator[Refusal]:
-        if reader.ref and writer.ref:
-            pair = (reader.ref, writer.ref)
-            if pair in self.open:
-                return
-            self = replace(self, open=self.open | {pair})
+        pair = (reader.key, writer.key)
+        if pair in self.open:
+            return
+        self = replace(self, open=self.open | {pair})
         unknown = [*not_understood(reader), *not_understood(writer)]
         if unknown:
             yield from (Refusal(path, "", "", keyword) for keyword in dict.fromkeys(unknown))

@@ -3,6 +3,7 @@ One node of a JSON Schema as pydantic writes it: its keywords, whether they are 
 what it allows in words.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -50,6 +51,12 @@ class Node:
     def is_any(self) -> bool:
         """Everything is valid."""
         return not self.keywords and not self.beyond
+
+    @property
+    def key(self) -> str:
+        """The same for nodes of one document that allow the same: there are finitely many."""
+        whole = self.ref or json.dumps(self.keywords, sort_keys=True)
+        return f"{whole}{self.beyond}"
 
     @property
     def kind(self) -> str:
@@ -153,12 +160,12 @@ def unclear(schema: Schema) -> list[tuple[str, str]]:
 
 
 def _unclear(
-    document: Document, path: str, node: Node, open_: frozenset[str | None]
+    document: Document, path: str, node: Node, open_: frozenset[str]
 ) -> Iterator[tuple[str, str]]:
-    if node.ref is None or node.ref not in open_:
+    if node.key not in open_:
         yield from ((path, keyword) for keyword in not_understood(node))
         for step, inner in inside(document, node):
-            yield from _unclear(document, f"{path}{step}".lstrip("."), inner, open_ | {node.ref})
+            yield from _unclear(document, f"{path}{step}".lstrip("."), inner, open_ | {node.key})
 
 
 def inside(document: Document, node: Node) -> Iterator[tuple[str, Node]]:
@@ -196,6 +203,8 @@ def says(node: Node) -> str:
     if "oneOf" in node.keywords:
         tags = node.keywords.get("discriminator", {}).get("mapping", {})
         return f"one of the kinds {', '.join(tags)}"
+    if node.is_struct:
+        return (node.ref or "an object").rpartition("/")[2]
     return _short(node.keywords)
 
 
