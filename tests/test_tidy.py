@@ -135,7 +135,6 @@ class TestCode:
         edges = {
             "examples/shop/load.py": 1,
             "tailrace/dashboard/hub.py": 1,
-            "tailrace/named.py": 1,
             "tailrace/watch/probes.py": 1,
         }
         assert {name: count for name, count in found.items() if count} == edges

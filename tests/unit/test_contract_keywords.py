@@ -1,4 +1,4 @@
-"""Keywords of JSON Schema that the check of contracts knows no rule for, and one direction alone."""
+"""Keywords of JSON Schema that the check of contracts has no rule for; one direction alone."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
