@@ -57,7 +57,7 @@ class _Walk:
         if reader.is_any:
             return
         readers, writers = self.reader.alternatives(reader), self.writer.alternatives(writer)
-        if len(readers) > 1 or len(writers) > 1:
+        if "anyOf" in reader.keywords or "anyOf" in writer.keywords:
             yield from self._union(path, readers, writers)
         elif "oneOf" in reader.keywords and "oneOf" in writer.keywords:
             yield from self._tagged(path, reader, writer)

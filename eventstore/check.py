@@ -183,7 +183,8 @@ class _Event:
             if missing & set(range(version + 1, newest + 1)):
                 continue
             try:
-                tries = [sample(self.committed[version], optional=each) for each in (True, False)]
+                older = self.committed[version]
+                tries = [sample(older, optional=each, sure=True) for each in (True, False)]
             except NoSample as error:
                 notes.append(
                     f"{self.name} {version}: no example of it can be made, so its upcasters were"

@@ -15,7 +15,6 @@ Schema = Mapping[str, Any]
 ANNOTATIONS = frozenset(
     ("title", "description", "default", "examples", "deprecated", "$comment", "$schema", "$id")
 )
-_ANY_TYPE = frozenset(("type", "enum", "const", BEYOND))
 _NUMBER = frozenset(
     ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "format")
 )
@@ -140,14 +139,16 @@ def not_understood(node: Node) -> list[str]:
     if words == {"oneOf", "discriminator"}:
         whole = {"propertyName", "mapping"} == set(node.keywords["discriminator"])
         return [] if whole else ["discriminator"]
+    if node.values is not None:
+        # Of several types it has none; beside its values a limit would have to be looked at, too.
+        return sorted(words - {"enum" if "enum" in words else "const", "type"})
     kind = node.keywords.get("type")
     if not isinstance(kind, str):
-        # Literals of several types have none; nothing else may go without.
-        return sorted(words - {"enum", "const"}) if node.values is not None else sorted(words)
+        return sorted(words)
     known = UNDERSTOOD.get(kind)
     if known is None:
         return ["type"]
-    unknown = words - known - _ANY_TYPE
+    unknown = words - known - {"type"}
     if node.is_struct and node.keywords.get("additionalProperties", False) is not False:
         unknown.add("additionalProperties")
     return sorted(unknown)

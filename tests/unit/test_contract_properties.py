@@ -20,6 +20,7 @@ from eventstore import accepts, catalogue
 from eventstore.accepts import refusals
 from eventstore.compat import breaks
 from eventstore.contracts import Contracts, Event, Invalid
+from eventstore.sample import NoSample, sample
 
 NAME = "hotel.room.held"
 QUICK = settings(
@@ -270,6 +271,17 @@ def test_what_is_said_to_be_accepted_is_accepted() -> None:
 
     holds()
     assert min(seen[each] for each in ("refused", "accepted", "compatible")) >= 10, seen
+
+
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
+@given(MODELS, st.booleans())
+def test_an_example_that_is_sure_is_accepted(kind: Kind, optional: bool) -> None:
+    made = contracts(kind)
+    try:
+        example = sample(schema(made), optional=optional, sure=True)
+    except NoSample:
+        return
+    made.encode(made.decode(NAME, 1, example))
 
 
 @pytest.mark.parametrize("rule", ["_limits", "_same_shape", "required"])
