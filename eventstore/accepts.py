@@ -41,11 +41,10 @@ class _Walk:
     open: frozenset[tuple[str, str]] = frozenset()
 
     def at(self, path: str, reader: Node, writer: Node) -> Iterator[Refusal]:
-        if reader.ref and writer.ref:
-            pair = (reader.ref, writer.ref)
-            if pair in self.open:
-                return
-            self = replace(self, open=self.open | {pair})
+        pair = (reader.key, writer.key)
+        if pair in self.open:
+            return
+        self = replace(self, open=self.open | {pair})
         unknown = [*not_understood(reader), *not_understood(writer)]
         if unknown:
             yield from (Refusal(path, "", "", keyword) for keyword in dict.fromkeys(unknown))
@@ -58,7 +57,7 @@ class _Walk:
         if reader.is_any:
             return
         readers, writers = self.reader.alternatives(reader), self.writer.alternatives(writer)
-        if len(readers) > 1 or len(writers) > 1:
+        if "anyOf" in reader.keywords or "anyOf" in writer.keywords:
             yield from self._union(path, readers, writers)
         elif "oneOf" in reader.keywords and "oneOf" in writer.keywords:
             yield from self._tagged(path, reader, writer)

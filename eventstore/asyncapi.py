@@ -136,17 +136,26 @@ def _ported(schema: Any, name: str) -> Any:
     if "prefixItems" in said:
         rest = said.pop("items", said.get("maxItems") != len(said["prefixItems"]))
         said |= {"items": said.pop("prefixItems"), "additionalItems": rest}
-    ported: dict[str, Any] = {}
-    for key, value in said.items():
-        if key == "$ref":
-            ported[key] = f"#/components/schemas/{name}.{value.rpartition('/')[2]}"
-        elif key == "properties":
-            ported[key] = {field: _ported(each, name) for field, each in value.items()}
-        elif key in ("items", "additionalItems", "additionalProperties", "propertyNames"):
-            many = isinstance(value, list)
-            ported[key] = [_ported(each, name) for each in value] if many else _ported(value, name)
-        elif key in ("anyOf", "oneOf"):
-            ported[key] = [_ported(each, name) for each in value]
-        else:
-            ported[key] = value
-    return ported
+    return {key: _ported_inside(key, value, name) for key, value in said.items()}
+
+
+def _ported_inside(keyword: str, value: Any, name: str) -> Any:
+    if keyword == "$ref":
+        return f"#/components/schemas/{name}.{value.rpartition('/')[2]}"
+    if keyword == "properties":
+        return {field: _ported(each, name) for field, each in value.items()}
+    if keyword not in _HOLDS_SCHEMAS:
+        return value
+    return (
+        [_ported(each, name) for each in value] if isinstance(value, list) else _ported(value, name)
+    )
+
+
+_HOLDS_SCHEMAS = (
+    "anyOf",
+    "oneOf",
+    "items",
+    "additionalItems",
+    "additionalProperties",
+    "propertyNames",
+)

@@ -57,15 +57,15 @@ def schema(contract: Contract) -> Schema:
     return found
 
 
-def named_otherwise(contract: Contract) -> list[str]:
+def named_otherwise(contract: Contract, read: Schema) -> list[str]:
     """
-    Fields that have one name when they are read and another, or none, when they are written.
-    Raises Damaged.
+    Fields that have one name when they are read, by this schema, and another, or none, when they
+    are written. Raises Damaged.
     """
     aliases = bool(contract.model.model_config.get("serialize_by_alias"))
     with _describable(contract):
         written = contract.model.model_json_schema(mode="serialization", by_alias=aliases)
-    return sorted(_names(schema(contract)) ^ _names(written))
+    return sorted(_names(read) ^ _names(written))
 
 
 def _names(whole: Schema) -> set[str]:

@@ -70,11 +70,10 @@ class _Meaning:
     open: frozenset[tuple[str, str]] = frozenset()
 
     def at(self, path: str, old: Node, new: Node) -> Iterator[Break]:
-        if old.ref and new.ref:
-            pair = (old.ref, new.ref)
-            if pair in self.open:
-                return
-            self = replace(self, open=self.open | {pair})
+        pair = (old.key, new.key)
+        if pair in self.open:
+            return
+        self = replace(self, open=self.open | {pair})
         if old.is_struct and new.is_struct:
             yield from self._fields(path, old, new)
         inner = dict(inside(self.new, new))

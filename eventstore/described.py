@@ -45,6 +45,8 @@ _UNSAID: Mapping[str, tuple[str, ...]] = {
     ),
 }
 
+_WITHOUT_WORDS = ("complex", "is-instance", "is-subclass", "callable", "custom-error")
+
 
 class Described(GenerateJsonSchema):
     """Leaves out titles that only repeat a field's name."""
@@ -56,7 +58,7 @@ class Described(GenerateJsonSchema):
     def generate_inner(self, schema: Any) -> JsonSchemaValue:
         """As pydantic does, and what that leaves unsaid."""
         made = super().generate_inner(schema)
-        unsaid = _unsaid(schema)
+        unsaid = _unsaid(schema, made)
         if unsaid:
             before = made.get(BEYOND, {})
             validators = before.get("validators", []) + unsaid.get("validators", [])
@@ -65,12 +67,18 @@ class Described(GenerateJsonSchema):
         return made
 
 
-def _unsaid(schema: CoreSchema) -> dict[str, Any]:
+def _unsaid(schema: CoreSchema, made: JsonSchemaValue) -> dict[str, Any]:
     said: Mapping[str, Any] = schema
+    if said.get("schema", {}).get("type") in ("url", "multi-host-url"):
+        said = said["schema"]  # pydantic wraps it in a function, and goes no further
     kind = said["type"]
     if kind.startswith("function-"):
-        name = _validator(said["function"]["function"])
+        # A plain one is the whole type, for which there may be no word but "string".
+        whole = kind == "function-plain" and "format" not in made
+        name = _validator(said["function"]["function"], pydantics_own=whole)
         return {"validators": [name]} if name else {}
+    if kind in _WITHOUT_WORDS:
+        return {"type": kind}
     if kind == "dict":
         keys = said.get("keys_schema", {"type": "str"})["type"]
         return {} if keys in ("str", "any") else {"keys": keys}
@@ -79,10 +87,12 @@ def _unsaid(schema: CoreSchema) -> dict[str, Any]:
     return {key: _json(said[key]) for key in _UNSAID.get(kind, ()) if said.get(key) is not None}
 
 
-def _validator(function: Callable[..., Any]) -> str:
-    """Of the user's own code; pydantic's are how it makes its types, and change with it."""
-    own = not getattr(function, "__module__", "pydantic").startswith(("pydantic", "builtins"))
-    return getattr(function, "__qualname__", repr(type(function))) if own else ""
+def _validator(function: Callable[..., Any], *, pydantics_own: bool) -> str:
+    """Its name; pydantic's own are how it makes its types, and change with its versions."""
+    function = getattr(function, "func", function)  # of a partial
+    package = str(getattr(function, "__module__", "")).partition(".")[0]
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    return "" if package in ("pydantic", "pydantic_core") and not pydantics_own else name
 
 
 def _json(value: Any) -> Any:

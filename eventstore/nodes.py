@@ -3,6 +3,7 @@ One node of a JSON Schema as pydantic writes it: its keywords, whether they are 
 what it allows in words.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,6 @@ Schema = Mapping[str, Any]
 ANNOTATIONS = frozenset(
     ("title", "description", "default", "examples", "deprecated", "$comment", "$schema", "$id")
 )
-_ANY_TYPE = frozenset(("type", "enum", "const", BEYOND))
 _NUMBER = frozenset(
     ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "format")
 )
@@ -50,6 +50,12 @@ class Node:
     def is_any(self) -> bool:
         """Everything is valid."""
         return not self.keywords and not self.beyond
+
+    @property
+    def key(self) -> str:
+        """The same for nodes of one document that allow the same: there are finitely many."""
+        whole = self.ref or json.dumps(self.keywords, sort_keys=True)
+        return f"{whole}{self.beyond}"
 
     @property
     def kind(self) -> str:
@@ -133,14 +139,16 @@ def not_understood(node: Node) -> list[str]:
     if words == {"oneOf", "discriminator"}:
         whole = {"propertyName", "mapping"} == set(node.keywords["discriminator"])
         return [] if whole else ["discriminator"]
+    if node.values is not None:
+        # Of several types it has none; beside its values a limit would have to be looked at, too.
+        return sorted(words - {"enum" if "enum" in words else "const", "type"})
     kind = node.keywords.get("type")
     if not isinstance(kind, str):
-        # Literals of several types have none; nothing else may go without.
-        return sorted(words - {"enum", "const"}) if node.values is not None else sorted(words)
+        return sorted(words)
     known = UNDERSTOOD.get(kind)
     if known is None:
         return ["type"]
-    unknown = words - known - _ANY_TYPE
+    unknown = words - known - {"type"}
     if node.is_struct and node.keywords.get("additionalProperties", False) is not False:
         unknown.add("additionalProperties")
     return sorted(unknown)
@@ -153,12 +161,12 @@ def unclear(schema: Schema) -> list[tuple[str, str]]:
 
 
 def _unclear(
-    document: Document, path: str, node: Node, open_: frozenset[str | None]
+    document: Document, path: str, node: Node, open_: frozenset[str]
 ) -> Iterator[tuple[str, str]]:
-    if node.ref is None or node.ref not in open_:
+    if node.key not in open_:
         yield from ((path, keyword) for keyword in not_understood(node))
         for step, inner in inside(document, node):
-            yield from _unclear(document, f"{path}{step}".lstrip("."), inner, open_ | {node.ref})
+            yield from _unclear(document, f"{path}{step}".lstrip("."), inner, open_ | {node.key})
 
 
 def inside(document: Document, node: Node) -> Iterator[tuple[str, Node]]:
@@ -196,6 +204,8 @@ def says(node: Node) -> str:
     if "oneOf" in node.keywords:
         tags = node.keywords.get("discriminator", {}).get("mapping", {})
         return f"one of the kinds {', '.join(tags)}"
+    if node.is_struct:
+        return (node.ref or "an object").rpartition("/")[2]
     return _short(node.keywords)
 
 

@@ -1,5 +1,6 @@
 """What there is to say about a service's events, for whoever writes a page of it."""
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -82,9 +83,10 @@ def rows(schema: Schema) -> list[Field]:
 
 
 def _example(contracts: Contracts, contract: Contract, schema: Schema) -> dict[str, Any] | None:
+    """As it would be published."""
     try:
-        made = sample(schema)
-        contracts.decode(contract.name, contract.version, made)
+        event = contracts.decode(contract.name, contract.version, sample(schema))
+        made: dict[str, Any] = json.loads(contracts.encode(event))
     except (NoSample, Invalid):
         return None
     return made
@@ -122,24 +124,42 @@ def typed(document: Document, node: Node) -> str:
     """Its type in a few words."""
     words = node.keywords
     if node.values is not None:
-        return " or ".join(
-            f"{value!r}" if isinstance(value, str) else str(value).lower() for value in node.values
-        )
-    by_tag = document.tagged(node)
-    if by_tag:
-        return f"{' or '.join(by_tag)}, told apart by {words['discriminator']['propertyName']}"
-    if "anyOf" in words:
-        return " or ".join(dict.fromkeys(typed(document, document.node(e)) for e in words["anyOf"]))
-    if node.kind == "array":
-        if "prefixItems" in words:
-            inner = ", ".join(typed(document, document.node(each)) for each in words["prefixItems"])
-            return f"[{inner}]"
-        return f"list of {typed(document, document.node(words.get('items', True)))}"
-    if node.kind == "object" and not node.is_struct:
-        return f"dict of {typed(document, document.node(words.get('additionalProperties', True)))}"
+        return " or ".join(json.dumps(value, ensure_ascii=False) for value in node.values)
+    if "oneOf" in words:
+        tags = " or ".join(document.tagged(node))
+        return f"{tags}, told apart by {words.get('discriminator', {}).get('propertyName')}"
     if node.is_struct:
         return (node.ref or "object").rpartition("/")[2]
+    whole = _whole(words)
+    return whole.format(*(_typed(document, each) for each in _parts(words)))
+
+
+def _typed(document: Document, schema: Any) -> str:
+    """One that is named is not gone into again: it may hold itself."""
+    node = document.node(schema)
+    if node.ref and not node.is_struct and node.values is None:
+        return node.ref.rpartition("/")[2]
+    return typed(document, node)
+
+
+def _whole(words: Schema) -> str:
+    places = len(_parts(words))
+    if "anyOf" in words:
+        return " or ".join(["{}"] * places)
+    if "prefixItems" in words:
+        return f"[{', '.join(['{}'] * places)}]"
+    if words.get("type") in ("array", "object"):
+        return "list of {}" if words["type"] == "array" else "dict of {}"
     return str(words.get("format") or words.get("type") or "anything")
+
+
+def _parts(words: Schema) -> list[Any]:
+    if "anyOf" in words or "prefixItems" in words:
+        found: list[Any] = words.get("anyOf") or words["prefixItems"]
+        return found
+    if words.get("type") == "array":
+        return [words.get("items", True)]
+    return [words.get("additionalProperties", True)] if words.get("type") == "object" else []
 
 
 _LIMITS = {
@@ -161,15 +181,11 @@ _LIMITS = {
 
 def limits(document: Document, node: Node) -> tuple[str, ...]:
     """What it has to keep to, besides its type."""
-    told = [
-        words.format(node.keywords[key])
-        for key, words in _LIMITS.items()
-        if node.keywords.get(key) is not None
-    ]
-    for each in document.alternatives(node) if "anyOf" in node.keywords else ():
-        told += limits(document, each)
-    for key, value in ((k, v) for each in node.beyond for k, v in each.items()):
-        told.append(
-            f"{key.replace('_', ' ')}: {', '.join(value) if isinstance(value, list) else value}"
-        )
+    words = node.keywords
+    told = [said.format(words[key]) for key, said in _LIMITS.items() if key in words]
+    for each in words.get("anyOf", ()):
+        told += limits(document, document.node(each))
+    for key, value in (pair for each in node.beyond for pair in each.items()):
+        shown = ", ".join(value) if isinstance(value, list) else value
+        told.append(f"{key.replace('_', ' ')}: {shown}")
     return tuple(dict.fromkeys(told))

@@ -59,8 +59,9 @@ def _table(schema: Schema) -> str:
     if not fields:
         return "<p>It has no fields.</p>"
     return (
-        '<div class="wide"><table><thead><tr><th>Field</th><th>Type</th><th>If left out</th>'
-        "<th>Limits</th><th>Meaning</th></tr></thead><tbody>"
+        '<div class="wide" tabindex="0"><table><thead><tr>'
+        "<th>Field</th><th>Type</th><th>If left out</th><th>Limits</th><th>Meaning</th>"
+        "</tr></thead><tbody>"
         f"{''.join(map(_row, fields))}</tbody></table></div>"
     )
 

@@ -27,20 +27,29 @@ class NoSample(ValueError):
     """None can be made: a pattern, say, and no `examples`; the sentence names the field."""
 
 
-def sample(schema: Schema, *, optional: bool = True) -> dict[str, Any]:
-    """With or without the fields that may be left out. Raises NoSample."""
+_HARMLESS = frozenset(
+    ("keys", "mode", "strict", "strip_whitespace", "max_digits", "decimal_places", "allow_inf_nan")
+)
+
+
+def sample(schema: Schema, *, optional: bool = True, sure: bool = False) -> dict[str, Any]:
+    """
+    With or without the fields that may be left out; `sure`: only one that is valid for certain,
+    also by what Python checks besides. Raises NoSample.
+    """
     document = Document(schema)
     if optional and isinstance(schema.get("examples"), list) and schema["examples"]:
         first: dict[str, Any] = schema["examples"][0]
         return first
-    made: dict[str, Any] = _Maker(document, optional).node("", document.root(), ())
+    made: dict[str, Any] = _Maker(document, optional, sure).node("", document.root(), ())
     return made
 
 
 class _Maker:
-    def __init__(self, document: Document, optional: bool) -> None:
+    def __init__(self, document: Document, optional: bool, sure: bool) -> None:
         self._document = document
         self._optional = optional
+        self._sure = sure
 
     def schema(self, path: str, schema: Any, open_: tuple[str, ...]) -> Any:
         if isinstance(schema, Mapping) and schema.get("examples"):
@@ -52,6 +61,10 @@ class _Maker:
             if node.ref in open_:
                 raise NoSample(f"{path} holds itself")
             open_ = (*open_, node.ref)
+        checks = {key for each in node.beyond for key in each} - _HARMLESS
+        if self._sure and checks:
+            told = ", ".join(sorted(checks))
+            raise NoSample(f"{path or 'the event'} is checked by Python ({told})")
         if "anyOf" in node.keywords or "oneOf" in node.keywords:
             words = node.keywords
             return self._first(path, words.get("anyOf") or words["oneOf"], open_)
@@ -85,6 +98,8 @@ class _Maker:
         return made
 
     def _dict(self, path: str, node: Node, open_: tuple[str, ...]) -> dict[str, Any]:
+        if node.keywords.get("minProperties", 0) > 1:
+            raise NoSample(f"{path} wants several keys")
         names = keys(node.keywords.get("propertyNames", {}))
         key = self.schema(f"{path}{{key}}", names, open_)
         if any("keys" in each and each["keys"] in ("int", "float") for each in node.beyond):

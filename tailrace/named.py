@@ -62,6 +62,7 @@ def _module(name: str) -> Any:
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
+    importlib.invalidate_caches()
     with users_code(f"Importing {name}"):
         try:
             return importlib.import_module(name)

@@ -35,7 +35,8 @@ def export(
     from eventstore import catalogue
     from tailrace.exits import Problem
 
-    contracts, committed, compared = _compared(name, to)
+    contracts = _contracts(name)
+    committed, compared = _compared(contracts, to)
     against = [each for each in compared.found if each.kind != "not exported"]
     if against:
         for each in against:
@@ -69,13 +70,14 @@ def check(
     """
     from tailrace.exits import FAILED, Problem
 
+    contracts = _contracts(name)
     if not against.is_dir():
         raise Problem(
             "TR-EVT-009",
             f"There is no catalogue {against}; write it with"
             f" `tailrace events export {name} --to {against}` and commit it.",
         )
-    contracts, committed, compared = _compared(name, against)
+    committed, compared = _compared(contracts, against)
     if as_json:
         _show_json(contracts, compared)
     else:
@@ -107,11 +109,10 @@ def docs(
     from eventstore import asyncapi, page
     from eventstore.catalogue import Catalogue
     from eventstore.catalogue import load as load_catalogue
-    from eventstore.contracts import Contracts
     from eventstore.overview import overview
-    from tailrace.named import load, users_code
+    from tailrace.named import users_code
 
-    contracts = load(name, Contracts)
+    contracts = _contracts(name)
     with users_code("Making an example"), _catalogue(catalogue or to):
         committed = load_catalogue(catalogue) if catalogue else Catalogue()
         found = overview(contracts, committed, topic)
@@ -143,16 +144,21 @@ def _unusable(folder: Path, error: OSError) -> Exception:
     return Problem("TR-EVT-008", f"{where} cannot be used: {error.strerror}; name another folder.")
 
 
-def _compared(name: str, folder: Path) -> tuple[Contracts, Catalogue, Compared]:
+def _contracts(name: str) -> Contracts:
+    from eventstore.contracts import Contracts
+    from tailrace.named import load
+
+    return load(name, Contracts)
+
+
+def _compared(contracts: Contracts, folder: Path) -> tuple[Catalogue, Compared]:
     from eventstore import catalogue
     from eventstore.check import compare
-    from eventstore.contracts import Contracts
-    from tailrace.named import load, users_code
+    from tailrace.named import users_code
 
-    contracts = load(name, Contracts)
     with users_code("Reading an old event by this code"), _catalogue(folder):
         committed = catalogue.load(folder)
-        return contracts, committed, compare(contracts, committed)
+        return committed, compare(contracts, committed)
 
 
 def _to_deploy(contracts: Contracts, committed: Catalogue) -> Iterator[str]:
