@@ -107,7 +107,7 @@ def _message(overview: Overview, entry: Entry) -> dict[str, Any]:
             "ce_type": entry.name,
             "ce_source": overview.source,
             "ce_time": "2026-01-02T03:04:05Z",
-            "ce_dataschema": f"{overview.source}/{entry.name}/{entry.version}",
+            "ce_dataschema": f"urn:tailrace:{entry.name}:{entry.version}",
         }
         said["examples"] = [{"headers": headers, "payload": entry.example}]
     return said
