@@ -161,10 +161,10 @@ def letter_of(
     unreadable: str | None = None
     change: ChangeEvent | None = None
     try:
-        change = change_of(letter, tables)
+        change = change_of(letter, tables) if tables else None  # a sink of events has none
     except Unredrivable as error:
         unreadable = str(error)
-    shown = change or _decoded(record, tables)
+    shown = change or (_decoded(record, tables) if tables else None)
     ours = letter.is_ours
     return Letter(
         number=letter.number,
