@@ -5,6 +5,7 @@ Two guards make an event take effect once, however often it is delivered: the of
 (compare-and-set, first statement) and the inbox row, which also holds when offsets are set back.
 """
 
+import inspect
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import psycopg
 
 from consumer.errors import Busy, Rejected, Unreadable
 from consumer.event import FIRST, Batch, ChangeEvent, Mark, Outcome, Record, TopicPartition
-from eventstore.subscriber import Arrived, EventDecoder, Refuse, Subscriber
+from eventstore.subscriber import Arrived, EventDecoder, Handler, Refuse, Subscriber
 from sinks import marks, refusal
 from sinks.marks import Ledger
 from sinks.target import load_statements
@@ -182,16 +183,17 @@ def _new(
 
 def _handle(connection: Connection, subscriber: Subscriber, arrived: Arrived) -> None:
     """What a handler raises, but for Refuse, is a matter of time or of a new version of it."""
+    handler = subscriber.handlers[arrived.table]
     try:
-        subscriber.handlers[arrived.table](connection, arrived.received)
+        handler(connection, arrived.received)
     except (Refuse, psycopg.OperationalError):
         raise
     except Exception as error:
-        at = arrived.record
+        (topic, partition), offset = arrived.record.at, arrived.record.offset
         raise Busy(
-            f"the handler of {arrived.table} in {subscriber.name} fails ({_place(error)}) at"
-            f" {at.at.topic}[{at.at.partition}] offset {at.offset}: correct it and restart the"
-            " worker; the events wait"
+            f"the handler of {arrived.table} in {subscriber.name} fails"
+            f" ({_place(error, handler)}) at {topic}[{partition}] offset {offset}: correct it and"
+            " restart the worker; the events wait"
         ) from error
 
 
@@ -203,7 +205,10 @@ def _said(error: psycopg.Error) -> str:
     return error.diag.message_primary or type(error).__name__
 
 
-def _place(error: Exception) -> str:
-    """Kind and line of an error; not its text, which may hold an event's values."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
+def _place(error: Exception, handler: Handler) -> str:
+    """Kind of an error and where in the handler; not its text, which may hold an event's values."""
+    frames = traceback.extract_tb(error.__traceback__)
+    code = getattr(inspect.unwrap(handler), "__code__", None)
+    own = [frame for frame in frames if code is not None and frame.filename == code.co_filename]
+    last = (own or frames)[-1]
     return f"{type(error).__name__} in {Path(last.filename).name} line {last.lineno}"

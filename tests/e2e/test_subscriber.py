@@ -199,12 +199,20 @@ def put_aside(hotel: Hotel) -> None:
 
 
 def the_commands_cope(hotel: Hotel, worker: Running) -> None:
-    lag = [each for each in hotel.said("lag")["sinks"] if each["name"] == BILLING]
-    print(lag)
+    def level() -> bool:  # the source may not have sent a heartbeat yet
+        lag = [each for each in hotel.said("lag")["sinks"] if each["sink"] == BILLING]
+        assert {each["topic"] for each in lag} == {f"{hotel.pipe.name}.events"}
+        assert [each["behind_records"] for each in lag] == [0, 0]
+        return True
+
+    hotel.pipe.eventually(level)
     data, talk = hotel.ran("verify", "--sink", BILLING)
     assert data == ""
     assert "nothing to compare" in talk
-    print(hotel.ran("doctor", "--json", code=3)[0])
+    lines = json.loads(hotel.ran("doctor", "--json", code=3)[0])["checks"]
+    mine = {each["check"]: each["state"] for each in lines if each["group"] == f"sink {BILLING}"}
+    assert mine == dict.fromkeys(mine, "ok")
+    assert {"rights", "schema", "offsets"} <= set(mine)
     assert worker.is_alive
 
 
@@ -241,7 +249,7 @@ def a_bug_loses_nothing(hotel: Hotel) -> None:
         found = next(each for each in verdicts if each["state"] == "BLOCKED")
         top.terminate()
     assert "the handler of hotel.room.held in billing fails" in found["reason"]
-    assert "ProgrammingError in billing_service.py line 10" in found["reason"]
+    assert "ProgrammingError in billing_service.py line 11" in found["reason"]
     assert ("bug",) not in hotel.pipe.sink.query("SELECT booking FROM invoice")
     worker.stop()
     service.write_text(right)
