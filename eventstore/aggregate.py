@@ -11,9 +11,9 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from eventstore.contracts import Contracts, Event
+from eventstore.contracts import Contracts, Event, Invalid
 from eventstore.recorded import NO_META, Meta, Recorded
-from eventstore.store import STATEMENTS, At, Conflict, Connection, append, length, read
+from eventstore.store import STATEMENTS, At, Conflict, Connection, append, category, length, read
 
 S = TypeVar("S", bound=BaseModel)
 C = TypeVar("C")
@@ -41,6 +41,12 @@ class Aggregate(Generic[S]):
     def stream(self, id_: str) -> str:
         """The name of one's stream."""
         return f"{self.category}-{id_}"
+
+    def id_of(self, stream: str) -> str:
+        """The id in the name of a stream. Raises Invalid for one of another category."""
+        if category(stream) != self.category:
+            raise Invalid(f"{stream} is no stream of the category {self.category}")
+        return stream.removeprefix(f"{self.category}-")
 
     def fold(self, events: Sequence[Event], state: S | None = None) -> S:
         """The state after these events."""

@@ -43,8 +43,10 @@ class Contract:
 
     @property
     def schema(self) -> Data:
-        """As JSON Schema (2020-12)."""
-        return self.model.model_json_schema()
+        """As JSON Schema (2020-12); see `eventstore.described` for its `x-python`."""
+        from eventstore.described import Described
+
+        return self.model.model_json_schema(schema_generator=Described)
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ CREATE SCHEMA IF NOT EXISTS eventstore;
 CREATE TABLE IF NOT EXISTS eventstore.builds (
   sink text PRIMARY KEY,
   projection text NOT NULL, version int NOT NULL,
-  state text NOT NULL CHECK (state IN ('filling', 'built')),
+  state text NOT NULL CHECK (state IN ('filling', 'built', 'past')),
   is_live boolean NOT NULL DEFAULT false,
   events bigint NOT NULL DEFAULT 0,
   began_at timestamptz NOT NULL DEFAULT now(), built_at timestamptz,
@@ -52,7 +52,7 @@ COPY pg_temp.batch (stream, pos, id, type, version, data, meta, at) FROM STDIN;
 
 -- name: missing
 -- Events that the log should have had before one that it has, from the store itself.
-SELECT stream, pos, id::text, type, version, data::text, meta::text, at::text
+SELECT stream, pos, id, type, version, data::text, meta::text, at
 FROM eventstore.events WHERE stream = %s AND pos >= %s AND pos < %s ORDER BY pos LIMIT %s;
 
 -- name: begin_build
@@ -61,7 +61,11 @@ INSERT INTO eventstore.builds (sink, projection, version, state) VALUES (%s, %s,
 
 -- name: end_build
 -- From here on the sink follows the log.
-UPDATE eventstore.builds SET state = 'built', built_at = now(), events = %s WHERE sink = %s;
+UPDATE eventstore.builds SET state = %s, built_at = now(), events = %s WHERE sink = %s;
+
+-- name: other_sink
+-- Whose a version is: its tables can be kept by one sink only.
+SELECT sink FROM eventstore.builds WHERE projection = %s AND version = %s AND sink <> %s;
 
 -- name: lock_build
 -- Of one projection only one version is filled at a time, by one process.
@@ -81,9 +85,13 @@ FROM unnest(%s::text[], %s::int[], %s::bigint[]) AS n (topic, partition, next_of
 -- How long each stream was when the store was read.
 COPY eventstore.reached (sink, stream, next_pos) FROM STDIN;
 
+-- name: hide
+-- Before another is shown: never two at once.
+UPDATE eventstore.builds SET is_live = false WHERE projection = %s AND is_live;
+
 -- name: show
--- The one that readers see, and no other of the projection.
-UPDATE eventstore.builds SET is_live = (sink = %s) WHERE projection = %s;
+-- The one that readers see.
+UPDATE eventstore.builds SET is_live = true WHERE sink = %s;
 
 -- name: forget_reached
 -- Of a version that goes.
@@ -133,7 +141,8 @@ SELECT coalesce(max(seq), 0) FROM eventstore.events;
 -- A window of the store, in the order in which it is read.
 COPY (
   SELECT stream, pos, id, type, version, data, meta, at FROM eventstore.events
-  WHERE seq > {after} AND seq <= {until} AND type = ANY ({types}) ORDER BY seq
+  WHERE seq > {after} AND seq <= {until} AND type = ANY ({types})
+  AND at >= {from_at} AND at < {to_at} ORDER BY seq
 ) TO STDOUT;
 
 -- name: copy_lengths

@@ -15,7 +15,8 @@ from consumer.errors import Busy, Refused, Rejected
 from consumer.event import Batch, ChangeEvent, Mark, Outcome, TopicPartition
 from eventstore.contracts import Invalid
 from eventstore.projection import Projection
-from eventstore.travel import TABLE, Stored, sift, stored
+from eventstore.recorded import Stored
+from eventstore.travel import TABLE, copied, sift, stored
 from eventstore.versions import STATEMENTS, Build, find
 from sinks import refusal
 from sinks.marks import SESSION, Ledger
@@ -120,6 +121,11 @@ class ProjectionSink:
 
     def _check(self, build: Build | None) -> None:
         ours = self._projection
+        if build is not None and build.state == "past":
+            raise Busy(
+                f"version {build.version} of projection {build.projection} was built of events up "
+                "to a time, so it does not follow the log: drop it and build it without --until"
+            )
         if build is None or build.state != "built":
             what = "is being built" if build else "is not built"
             raise Busy(
@@ -163,7 +169,7 @@ def project(connection: Connection, projection: Projection, events: Sequence[Sto
             contracts = projection.contracts
             projection.apply(connection, [event.recorded(contracts) for event in handled])
         else:
-            load_batch(connection, [event.copied() for event in handled])
+            load_batch(connection, [copied(event) for event in handled])
             run_statement(connection, projection)
     except psycopg.OperationalError:
         raise

@@ -7,6 +7,8 @@ stands there and was read as well is known by its stream's position, and dropped
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -16,10 +18,9 @@ from consumer.event import TopicPartition
 from eventstore import versions
 from eventstore.projection import Projection
 from eventstore.projection_sink import connect, load_batch, project, run_statement
-from eventstore.travel import Stored
+from eventstore.recorded import Stored
 from eventstore.versions import STATEMENTS
-from sinks.marks import Connection as Connection
-from sinks.marks import create_schema
+from sinks.marks import Connection, create_schema
 
 WINDOW = 50_000  # events that are read and applied in one transaction
 NO_LIMIT = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"
@@ -34,22 +35,53 @@ class Filled(Exception):
 
 
 def build(
-    dsn: str, store_dsn: str, sink: str, projection: Projection, ends: Ends, progress: Progress
+    dsn: str,
+    store_dsn: str,
+    sink: str,
+    projection: Projection,
+    ends: Ends,
+    progress: Progress,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
 ) -> int:
     """
     Fills the version for `sink` and returns the number of its events. What an interrupted run has
     left is thrown away first. The first version of a projection is shown to readers at once.
 
+    With `since` it is made of events from then on; with `until` of those before, and it does not
+    follow the log.
+
     Raises Filled, Busy for what the projection's code raises, and psycopg.Error.
     """
     with connect(dsn, projection) as target, psycopg.connect(store_dsn) as store:
+        target.autocommit = True  # each window is committed by itself
         _begin(target, sink, projection)
         marks = ends()
         store.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         store.execute(NO_LIMIT)
-        count = _fill(store, target, projection, progress)
-        _finish(store, target, sink, projection, marks, count)
+        window = _Window(projection, since, until)
+        count = _fill(store, target, window, progress)
+        _finish(store, target, sink, projection, marks, count, "past" if until else "built")
     return count
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """Which events there are to read."""
+
+    projection: Projection
+    since: datetime | None
+    until: datetime | None
+
+    def after(self, seq: int) -> sql.Composed:
+        return sql.SQL(STATEMENTS["copy_events"]).format(
+            after=sql.Literal(seq),
+            until=sql.Literal(seq + WINDOW),
+            types=sql.Literal(sorted(self.projection.events)),
+            from_at=sql.Literal(self.since or "-infinity"),
+            to_at=sql.Literal(self.until or "infinity"),
+        )
 
 
 def _begin(target: Connection, sink: str, projection: Projection) -> None:
@@ -60,10 +92,16 @@ def _begin(target: Connection, sink: str, projection: Projection) -> None:
     if locked is None or not locked[0]:
         raise Filled(f"another process builds projection {projection.name} now: wait for it")
     found = versions.find(target, sink)
-    if found is not None and (found.state == "built" or found.is_live):
+    if found is not None and (found.state != "filling"):
         raise Filled(
             f"version {found.version} of {found.projection} is built for this sink: raise "
             "`version` in the code and describe that as a sink of another name"
+        )
+    asked = [projection.name, projection.version, sink]
+    if other := target.execute(STATEMENTS["other_sink"], asked).fetchone():
+        raise Filled(
+            f"version {projection.version} of {projection.name} is that of sink {other[0]}: raise "
+            "`version` in the code, or drop that one"
         )
     with target.transaction():
         versions.drop(target, sink)
@@ -72,7 +110,8 @@ def _begin(target: Connection, sink: str, projection: Projection) -> None:
         target.execute(projection.tables)
 
 
-def _fill(store: Connection, target: Connection, projection: Projection, progress: Progress) -> int:
+def _fill(store: Connection, target: Connection, window: _Window, progress: Progress) -> int:
+    projection = window.projection
     row = store.execute(STATEMENTS["highest_seq"]).fetchone()
     highest = row[0] if row else 0
     count = 0
@@ -81,11 +120,11 @@ def _fill(store: Connection, target: Connection, projection: Projection, progres
         with target.transaction():
             target.execute(NO_LIMIT)
             if projection.statement is None:
-                events = [Stored(*row) for row in _rows(store, projection, after)]
+                events = [Stored(*row) for row in _rows(store, window.after(after))]
                 project(target, projection, events)
                 count += len(events)
             else:
-                lines = list(_lines(store, _events_after(projection, after)))
+                lines = list(_lines(store, window.after(after)))
                 if lines:
                     load_batch(target, lines)
                     run_statement(target, projection)
@@ -94,23 +133,15 @@ def _fill(store: Connection, target: Connection, projection: Projection, progres
     return count
 
 
-def _events_after(projection: Projection, after: int) -> sql.Composed:
-    return sql.SQL(STATEMENTS["copy_events"]).format(
-        after=sql.Literal(after),
-        until=sql.Literal(after + WINDOW),
-        types=sql.Literal(sorted(projection.events)),
-    )
-
-
 def _lines(connection: Connection, query: sql.Composed) -> Iterator[bytes]:
     with connection.cursor() as cursor, cursor.copy(query) as copy:
         for line in copy:
             yield bytes(line)
 
 
-def _rows(connection: Connection, projection: Projection, after: int) -> Iterator[tuple[Any, ...]]:
-    with connection.cursor() as cursor, cursor.copy(_events_after(projection, after)) as copy:
-        copy.set_types(["text", "int8", "text", "text", "int4", "text", "text", "text"])
+def _rows(connection: Connection, query: sql.Composed) -> Iterator[tuple[Any, ...]]:
+    with connection.cursor() as cursor, cursor.copy(query) as copy:
+        copy.set_types(["text", "int8", "uuid", "text", "int4", "text", "text", "timestamptz"])
         yield from copy.rows()
 
 
@@ -121,6 +152,7 @@ def _finish(
     projection: Projection,
     marks: Mapping[TopicPartition, int],
     count: int,
+    state: str,
 ) -> None:
     with target.transaction():
         target.execute(NO_LIMIT)
@@ -130,6 +162,6 @@ def _finish(
                 copy.write(line)
         topics, numbers = [at.topic for at in marks], [at.partition for at in marks]
         target.execute(STATEMENTS["start_marks"], [sink, topics, numbers, list(marks.values())])
-        target.execute(STATEMENTS["end_build"], [count, sink])
-        if versions.live(target, projection.name) is None:
+        target.execute(STATEMENTS["end_build"], [state, count, sink])
+        if state == "built" and versions.live(target, projection.name) is None:
             versions.switch(target, sink)

@@ -1,13 +1,14 @@
 """An event as it is stored: what happened, and when, where and why it was recorded."""
 
+import json
 import secrets
 import time
-from dataclasses import asdict, dataclass
-from datetime import datetime
-from typing import Any, Final
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from eventstore.contracts import Event
+from eventstore.contracts import Contracts, Event, Invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +22,15 @@ class Meta:
     causation: str | None = None
     actor: str | None = None
 
-    def as_json(self) -> dict[str, str]:
-        """What is known."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+    def as_json(self) -> str:
+        """What is known, as an object."""
+        known = ((name, getattr(self, name)) for name in self.__slots__)
+        return json.dumps({name: said for name, said in known if said is not None})
 
     @classmethod
-    def from_json(cls, stored: dict[str, Any]) -> "Meta":
+    def from_json(cls, text: str) -> "Meta":
         """Keys of newer code are left out."""
+        stored: dict[str, Any] = json.loads(text)
         return cls(stored.get("correlation"), stored.get("causation"), stored.get("actor"))
 
 
@@ -49,6 +52,28 @@ class Recorded:
     event: Event
     at: datetime
     meta: Meta
+
+
+class Stored(NamedTuple):
+    """A row of the table: `data` and `meta` are JSON as text, nothing is checked or upcast."""
+
+    stream: str
+    pos: int
+    id: UUID
+    type: str
+    version: int
+    data: str
+    meta: str
+    at: datetime
+
+    def recorded(self, contracts: Contracts) -> Recorded:
+        """Upcast and validated. Raises Invalid."""
+        try:
+            event = contracts.decode(self.type, self.version, self.data)
+        except Invalid as error:
+            raise Invalid(f"{self.stream} pos {self.pos}: {error}") from error
+        meta, at = Meta.from_json(self.meta), self.at.astimezone(UTC)
+        return Recorded(self.stream, self.pos, self.id, self.type, self.version, event, at, meta)
 
 
 def new_id() -> UUID:

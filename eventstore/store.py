@@ -16,10 +16,9 @@ from uuid import UUID
 import psycopg
 from psycopg import sql
 from psycopg.errors import UniqueViolation
-from psycopg.types.json import Jsonb
 
 from eventstore.contracts import Contracts, Event, Invalid
-from eventstore.recorded import NO_META, Meta, Recorded, new_id
+from eventstore.recorded import NO_META, Meta, Recorded, Stored, new_id
 from sinks.target import load_statements
 
 STATEMENTS = load_statements(Path(__file__).with_name("store.sql"))
@@ -93,39 +92,40 @@ def append(
     as stored. `expected` is the version that the caller saw, or NEW, or ANY.
 
     An id names one event for ever: where these events are in this stream already, in this order,
-    with these ids (and from version `expected` on), it was done before; they are returned.
+    with these `ids` (and from version `expected` on), it was done before; they are returned.
 
     Raises Conflict; Invalid for an event that its contract does not allow; as every statement does,
-    SerializationFailure above READ COMMITTED. Only where two append one id to two streams at once,
+    SerializationFailure above READ COMMITTED. Only where two append one id at the same moment,
     Conflict leaves a transaction that must be rolled back.
     """
     category(stream)
-    ids = [new_id() for _ in events] if ids is None else list(ids)
-    if len(set(ids)) != len(events):
-        raise Invalid(f"{len(events)} event(s) need as many different ids, not {len(set(ids))}")
+    named = [new_id() for _ in events] if ids is None else list(ids)
+    if len(set(named)) != len(events):
+        raise Invalid(f"{len(events)} event(s) need as many different ids, not {len(set(named))}")
     data = [_encoded(contracts, event) for event in events]
     of = [type(event).contract for event in events]
+    rows = (
+        f'["{id_}", "{its.name}", {its.version}, {text}]'
+        for id_, its, text in zip(named, of, data, strict=True)
+    )
     values = {
         "stream": stream,
         "expected": expected,
-        "ids": ids,
-        "types": [contract.name for contract in of],
-        "versions": [contract.version for contract in of],
-        "data": data,
-        "meta": Jsonb(meta.as_json()),
+        "events": f"[{', '.join(rows)}]",
+        "meta": meta.as_json(),
     }
     for _ in range(TRIES_AT_ANY_END if expected is ANY else 1):
+        if ids and (done := _done_before(tx, contracts, stream, events, expected, ids)):
+            return done
         try:
-            rows = tx.execute(STATEMENTS["append"], values).fetchall()
+            there = tx.execute(STATEMENTS["append"], values).fetchall()
         except UniqueViolation as error:
             raise Conflict(stream, expected, None, "an id was taken meanwhile") from error
-        if len(rows) == len(events):
+        if len(there) == len(events):
             return tuple(
                 Recorded(stream, pos, id_, its.name, its.version, event, at.astimezone(UTC), meta)
-                for (pos, at), id_, its, event in zip(rows, ids, of, events, strict=True)
+                for (pos, at), id_, its, event in zip(there, named, of, events, strict=True)
             )
-        if done := _done_before(tx, contracts, stream, events, expected, ids):
-            return done
     raise Conflict(stream, expected, length(tx, stream))
 
 
@@ -148,7 +148,7 @@ def _done_before(
     rows = tx.execute(STATEMENTS["by_id"], [ids]).fetchall()
     if not rows:
         return None
-    there = tuple(_recorded(contracts, row) for row in rows)
+    there = tuple(Stored(*row).recorded(contracts) for row in rows)
     first = there[0].pos
     same_place = [(one.stream, one.pos, one.id) for one in there] == [
         (stream, first + n, id_) for n, id_ in enumerate(ids)
@@ -195,11 +195,22 @@ def read(
     The events from position `start` up to, without it, `stop`; no more than a page of them is in
     memory. Raises Invalid for what these contracts cannot read.
     """
+    for row in stored(tx, stream, start, stop, page_events):
+        yield row.recorded(contracts)
+
+
+def stored(
+    tx: Connection,
+    stream: str,
+    start: int = 0,
+    stop: int | None = None,
+    page_events: int = PAGE_EVENTS,
+) -> Iterator[Stored]:
+    """As `read`, but as they are stored."""
     end = _LAST_POS if stop is None else stop
     while start < end:
         rows = tx.execute(STATEMENTS["page"], [stream, start, end, page_events]).fetchall()
-        for row in rows:
-            yield _recorded(contracts, row)
+        yield from (Stored(*row) for row in rows)
         if len(rows) < page_events:
             return
         start = rows[-1][1] + 1
@@ -214,14 +225,3 @@ def streams(tx: Connection, of_category: str, page_streams: int = PAGE_EVENTS) -
         if len(rows) < page_streams:
             return
         after = rows[-1][0]
-
-
-def _recorded(contracts: Contracts, row: tuple[Any, ...]) -> Recorded:
-    stream, pos, id_, kind, version, data, meta, at = row
-    try:
-        event = contracts.decode(kind, version, data)
-    except Invalid as error:
-        raise Invalid(f"{stream} pos {pos}: {error}") from error
-    return Recorded(
-        stream, pos, id_, kind, version, event, at.astimezone(UTC), Meta.from_json(meta)
-    )

@@ -52,18 +52,17 @@ GRANT SELECT ON eventstore.seals TO {role};
 WITH past AS (
   SELECT coalesce(max(pos) + 1, 0) AS length FROM eventstore.events WHERE stream = %(stream)s
 ), new AS (
-  SELECT length + n - 1 AS pos, n, id, type, version, data
-  FROM past, unnest(%(ids)s::uuid[], %(types)s::text[], %(versions)s::int[], %(data)s::text[])
-             WITH ORDINALITY AS given (id, type, version, data, n)
+  SELECT n, length + n - 1 AS pos, (given->>0)::uuid AS id, given->>1 AS type,
+         (given->>2)::int AS version, given->3 AS data
+  FROM past, jsonb_array_elements(%(events)s::jsonb) WITH ORDINALITY AS each (given, n)
   WHERE length = coalesce(%(expected)s::bigint, length)
-    AND NOT EXISTS (SELECT FROM eventstore.events WHERE id = ANY (%(ids)s::uuid[]))
 ), first AS (
   INSERT INTO eventstore.events (stream, pos, id, type, version, data, meta)
-  SELECT %(stream)s, pos, id, type, version, data::jsonb, %(meta)s::jsonb FROM new WHERE n = 1
+  SELECT %(stream)s, pos, id, type, version, data, %(meta)s::jsonb FROM new WHERE n = 1
   ON CONFLICT DO NOTHING RETURNING pos, at
 ), rest AS (
   INSERT INTO eventstore.events (stream, pos, id, type, version, data, meta)
-  SELECT %(stream)s, new.pos, id, type, version, data::jsonb, %(meta)s::jsonb
+  SELECT %(stream)s, new.pos, id, type, version, data, %(meta)s::jsonb
   FROM new, first WHERE n > 1 ORDER BY n
   RETURNING pos, at
 )
@@ -81,12 +80,12 @@ SELECT coalesce(max(pos) + 1, 0) FROM (
 
 -- name: by_id
 -- Are these events there already?
-SELECT stream, pos, id, type, version, data::text, meta, at
+SELECT stream, pos, id, type, version, data::text, meta::text, at
 FROM eventstore.events WHERE id = ANY (%s) ORDER BY stream, pos;
 
 -- name: page
 -- The next events of a stream.
-SELECT stream, pos, id, type, version, data::text, meta, at
+SELECT stream, pos, id, type, version, data::text, meta::text, at
 FROM eventstore.events WHERE stream = %s AND pos >= %s AND pos < %s ORDER BY pos LIMIT %s;
 
 -- name: streams

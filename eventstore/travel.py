@@ -6,48 +6,29 @@ from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import astuple
 
 from consumer.event import ChangeEvent
-from eventstore.contracts import Contracts
-from eventstore.recorded import Meta, Recorded
+from eventstore.recorded import Stored
 
 TABLE = "eventstore.events"
 COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
 
-class Stored(msgspec.Struct, frozen=True, gc=False):
-    """A row of `eventstore.events`. `data` and `meta` are JSON, `at` is an ISO time."""
+class _After(msgspec.Struct, gc=False):
+    """The fields of `Stored`, as Debezium has them."""
 
     stream: str
     pos: int
-    id: str
+    id: UUID
     type: str
     version: int
     data: str
     meta: str
-    at: str
-
-    def recorded(self, contracts: Contracts) -> Recorded:
-        """As code sees it. Raises Invalid."""
-        return Recorded(
-            self.stream,
-            self.pos,
-            UUID(self.id),
-            self.type,
-            self.version,
-            contracts.decode(self.type, self.version, self.data),
-            datetime.fromisoformat(self.at),
-            Meta.from_json(_object(self.meta)),
-        )
-
-    def copied(self) -> str:
-        """A line of COPY, as text."""
-        values = (self.stream, self.pos, self.id, self.type, self.version, self.data, self.meta)
-        return "\t".join(str(each).translate(COPY_ESCAPES) for each in (*values, self.at)) + "\n"
+    at: datetime
 
 
-_object = msgspec.json.Decoder(dict[str, object]).decode
-_stored = msgspec.json.Decoder(Stored).decode
+_after = msgspec.json.Decoder(_After).decode
 
 
 def stored(change: ChangeEvent) -> Stored | str:
@@ -58,9 +39,14 @@ def stored(change: ChangeEvent) -> Stored | str:
             "who disabled its triggers, and compare with `tailrace events verify`"
         )
     try:
-        return _stored(change.after)
+        return Stored(*astuple(_after(change.after)))
     except msgspec.MsgspecError as error:
         return f"not a row of {TABLE}: {error}"
+
+
+def copied(event: Stored) -> str:
+    """A line of COPY, as text."""
+    return "\t".join(str(each).translate(COPY_ESCAPES) for each in event) + "\n"
 
 
 class Sifted(NamedTuple):

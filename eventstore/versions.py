@@ -83,7 +83,8 @@ def switch(connection: Connection, sink: str) -> None:
                 views, sql.Identifier(build.schema), table=sql.Identifier(table)
             )
         )
-    connection.execute(STATEMENTS["show"], [sink, build.projection])
+    connection.execute(STATEMENTS["hide"], [build.projection])
+    connection.execute(STATEMENTS["show"], [sink])
 
 
 def drop(connection: Connection, sink: str) -> None:

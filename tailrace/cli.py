@@ -14,7 +14,7 @@ COMMANDS: Mapping[str, str] = {
     "actions": ("Who did what to the pipeline, when, why, and what came of it; the newest first."),
     "config": "The pipeline file: start one, show what holds, print its schema.",
     "connector": "The source connector: what it needs, a plan, then exactly that.",
-    "events": "Events: what may be published, who reads it, and what was stored.",
+    "events": "Contracts, outbox and event store: what may happen, what did, and the proof.",
     "parked": "Records that a sink refused: look, apply them again, or give them up.",
     "schema": "Target tables from the source's catalogue: a plan, then exactly that.",
     "stack": "Kafka, Connect, Postgres and Redis on loopback, for development.",

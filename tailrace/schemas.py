@@ -17,14 +17,19 @@ from connectors.catalogue import Slot
 from connectors.errors import Finding
 from connectors.operate import Part
 from connectors.plan import Change
+from eventstore.audit import History, Sealed, Verified
+from eventstore.check import Found
+from eventstore.past import AsOf
+from eventstore.past import Difference as StateDifference
 from tailrace.actions import Actions
 from tailrace.lag import Row, SourceRow
 from tailrace.parked.decide import Discarded, Redriven
 from tailrace.parked.letter import Letter
 from tailrace.parked.letters import Groups, Pages
+from tailrace.read_models import Difference, ReadModel
 from tailrace.schema import Change as TableChange
 from tailrace.trace.view import Trace
-from tailrace.verify import Difference
+from tailrace.verify import Difference as RowDifference
 from tailrace.watch.view import Pipeline
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -134,9 +139,28 @@ class Compared(msgspec.Struct):
     missing: int
     extra: int
     changed: int
-    differences: list[Difference]
+    differences: list[RowDifference]
     seconds: float
     problem: str
+
+
+class ContractsCheck(msgspec.Struct):
+    """
+    The contracts in the code held against the catalogue. `notes` are sentences on what could not be
+    tried; `ok`: there are no problems.
+    """
+
+    source: str
+    events: list[str]
+    problems: list[Found]
+    notes: list[str]
+    ok: bool
+
+
+class Pruned(msgspec.Struct):
+    """Days of the outbox that had rows, and now have none."""
+
+    emptied_days: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +183,20 @@ OUTPUTS: Mapping[str, Output] = {
     "connector status": Output(ConnectorStatus, "The connector as it is."),
     "demo": Output(Demo, "What the run came to."),
     "doctor": Output(Doctor, "Every check."),
+    "events at": Output(AsOf, "The state of a stream as of then."),
+    "events diff": Output(StateDifference, "What changed in the state of a stream."),
+    "events history": Output(History, "Every event of a stream, with the hashes of its chain."),
+    "events outbox-prune": Output(Pruned, "How many days of the outbox were emptied."),
+    "events seal": Output(Sealed, "How much was sealed."),
+    "events verify": Output(Verified, "Whether the event store can be true, and what is not."),
+    "events check": Output(ContractsCheck, "What a change of the contracts would break."),
     "lag": Output(Lag, "How far behind each partition of each sink is, and the source's log."),
     "parked discard": Output(Discarded, "Which letters were given up."),
     "parked list": Output(Pages, "Letters by sink; with --group kinds of them.", (Groups,)),
     "parked redrive": Output(Redriven, "What became of each letter."),
     "parked show": Output(Letter, "One letter."),
+    "projections compare": Output(list[Difference], "Each table, beside what readers see."),
+    "projections list": Output(list[ReadModel], "Read models and their versions."),
     "schema plan": Output(dict[str, list[TableChange]], "Statements by sink."),
     "stack status": Output(list[StackPart], "The servers of the stack."),
     "stack up": Output(StackAddresses, "Where they answer."),
@@ -181,6 +214,12 @@ ACTS: Mapping[str, str] = {
     "connector restart": "acts; then see `tailrace connector status --json`",
     "connector resume": "acts; then see `tailrace connector status --json`",
     "dashboard": "serves; the same data is at `tailrace top --json`",
+    "events outbox-create": "makes the outbox's table",
+    "events docs": "writes files",
+    "events export": "writes files; what it would refuse is in `tailrace events check --json`",
+    "projections build": "acts; then see `tailrace projections list --json`",
+    "projections drop": "acts; then see `tailrace projections list --json`",
+    "projections switch": "acts; then see `tailrace projections list --json`",
     "run": "runs; its log is JSON with `log.format: json`, its state is at `/status.json`",
     "schema apply": "acts; what it would do is in `tailrace schema plan --json`",
     "stack down": "acts; then see `tailrace stack status --json`",

@@ -83,8 +83,8 @@ class ProjectionSink(Section, frozen=True, tag_field="type", tag="projection"):
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """What it reads."""
-        return (EVENTS,)
+        """It mirrors none."""
+        return ()
 
 
 Sink = PostgresSink | ProjectionSink | SubscriberSink
@@ -102,6 +102,12 @@ def completed(name: str, sink: Sink, tables: tuple[str, ...], pipeline: str) -> 
                 " events it could follow; name the topics, like hotel.events."
             )
         return msgspec.structs.replace(sink, topics=sink.topics or (f"{pipeline}.events",))
+    if isinstance(sink, ProjectionSink):
+        if EVENTS not in tables:
+            raise at_odds(
+                f"sinks.{name} follows {EVENTS}, which source.tables does not have; add it there."
+            )
+        return sink
     mirrored = tuple(table for table in tables if table != OUTBOX)
     if OUTBOX in sink.tables or not mirrored:
         raise at_odds(
@@ -114,9 +120,7 @@ def completed(name: str, sink: Sink, tables: tuple[str, ...], pipeline: str) -> 
                 f"sinks.{name}.tables has {table}, which source.tables does not;"
                 " add it there or remove it here."
             )
-    if isinstance(sink, PostgresSink):
-        return msgspec.structs.replace(sink, tables=sink.tables or mirrored)
-    return sink
+    return msgspec.structs.replace(sink, tables=sink.tables or mirrored)
 
 
 def at_odds(sentence: str) -> Problem:

@@ -17,8 +17,8 @@ from consumer.kafka import KafkaSource, Limits
 from consumer.ports import Decoder, Observer, Sink
 from consumer.worker import Worker
 from sinks.postgres import PostgresSink
-from tailrace.config import Pipeline, ProjectionSink, SubscriberSink
-from tailrace.named import named
+from tailrace import named
+from tailrace.config import EVENTS, Pipeline, ProjectionSink, SubscriberSink
 
 if TYPE_CHECKING:
     from eventstore.subscriber_sink import InboxDecides
@@ -41,6 +41,8 @@ def topics_of(pipeline: Pipeline, sink: str) -> list[str]:
     settings = pipeline.sinks[sink]
     if isinstance(settings, SubscriberSink):
         return list(settings.topics)
+    if isinstance(settings, ProjectionSink):
+        return [topic_of(pipeline, EVENTS)]
     return [topic_of(pipeline, table) for table in settings.tables]
 
 
@@ -120,20 +122,19 @@ def _parts(pipeline: Pipeline, name: str, observe: Observer, reached: Reached) -
     if isinstance(settings, SubscriberSink):
         return _subscriber(settings, group, reached)
     dedup = RedisDeduplicator(pipeline.redis.url, group, observe)
-    sink: Sink
     if isinstance(settings, ProjectionSink):
-        sink = _projection(settings, group, pipeline.source.dsn, reached)
-    else:
-        tables, placeholder = settings.tables, pipeline.source.placeholder
-        sink = PostgresSink(settings.dsn, group, tables, placeholder, reached=reached)
-    return _Parts(DebeziumDecoder(settings.tables), dedup, sink)
+        projection = _projection(settings, group, pipeline.source.dsn, reached)
+        return _Parts(DebeziumDecoder([EVENTS]), dedup, projection)
+    tables, placeholder = settings.tables, pipeline.source.placeholder
+    mirror = PostgresSink(settings.dsn, group, tables, placeholder, reached=reached)
+    return _Parts(DebeziumDecoder(tables), dedup, mirror)
 
 
 def _projection(settings: ProjectionSink, group: str, store_dsn: str, reached: Reached) -> Sink:
     from eventstore import projection_sink
     from eventstore.projection import Projection
 
-    projection = named(settings.module, Projection)
+    projection = named.load(settings.module, Projection)
     return projection_sink.ProjectionSink(
         settings.dsn, group, projection, store_dsn, reached=reached
     )
@@ -143,6 +144,6 @@ def _subscriber(settings: SubscriberSink, group: str, reached: Reached) -> _Part
     from eventstore import subscriber_sink
     from eventstore.subscriber import EventDecoder, Subscriber
 
-    subscriber = named(settings.module, Subscriber)
+    subscriber = named.load(settings.module, Subscriber)
     sink = subscriber_sink.SubscriberSink(settings.dsn, group, subscriber, reached=reached)
     return _Parts(EventDecoder(subscriber), subscriber_sink.InboxDecides(), sink)

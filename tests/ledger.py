@@ -1,10 +1,15 @@
 """A small event-sourced ledger and its projections, in each of the forms that there are."""
 
+import sys
 from collections import Counter
 from collections.abc import Sequence
+from itertools import count
 
+import psycopg
+
+from eventstore import store
 from eventstore.contracts import Contracts, Event
-from eventstore.projection import Tx, batch_projection, projection, sql_projection
+from eventstore.projection import Projection, Tx, batch_projection, projection, sql_projection
 from eventstore.recorded import Recorded
 
 contracts = Contracts("/ledger")
@@ -27,7 +32,7 @@ class Noted(Event):
     text: str
 
 
-def _declare(version: int) -> object:
+def _declare(version: int) -> Projection:
     @projection("balances", version=version, contracts=contracts, events=[Booked], tables=TABLES)
     def balances(tx: Tx, recorded: Recorded) -> None:
         assert isinstance(recorded.event, Booked)
@@ -65,3 +70,16 @@ in_sql = sql_projection(
     SET amount = balances.amount + excluded.amount, events = balances.events + excluded.events
     """,
 )
+
+
+def write(dsn: str) -> None:
+    """Appends to a few streams as fast as it goes, until it is killed."""
+    with psycopg.connect(dsn) as tx:
+        for number in count():
+            events = [Booked(amount=number % 100 - n) for n in range(3)]
+            store.append(tx, contracts, f"account-{number % 40}", events, expected=store.ANY)
+            tx.commit()
+
+
+if __name__ == "__main__":
+    write(sys.argv[1])

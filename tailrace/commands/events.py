@@ -1,11 +1,15 @@
-"""`tailrace events`: contracts of events and what is stored of them, put together here."""
+"""`tailrace events`: contracts, outbox, streams and the proof of them, put together here."""
 
 import typer
 
-from tailrace.commands import events_outbox
+from tailrace.commands import events_audit, events_contracts, events_outbox
 
 app = typer.Typer(
-    help="Events: what may be published, who reads it, and what was stored.", no_args_is_help=True
+    help="Contracts, outbox and event store: what may happen, what did, and the proof.",
+    no_args_is_help=True,
 )
+app.add_typer(events_contracts.app)
 app.command("outbox-create")(events_outbox.create)
 app.command("outbox-prune")(events_outbox.prune)
+for name, command in events_audit.COMMANDS.items():
+    app.command(name)(command)

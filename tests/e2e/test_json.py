@@ -5,9 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import jsonschema
+import psycopg
 from click.testing import CliRunner
 
 from devstack import AnyStack
+from eventstore.store import NEW, append, create_schema
+from examples.bank.events import Deposited, contracts
 from tailrace.cli import app
 from tailrace.demo import Story, figures
 from tailrace.harness import topics
@@ -35,6 +38,17 @@ def run(command: str, *words: str) -> Any:
     return printed(command, done.stdout)
 
 
+def check_events(check: Callable[..., Any], dsn: str) -> None:
+    with psycopg.connect(dsn) as source:
+        create_schema(source)
+        append(source, contracts, "account-1", [Deposited(amount_cents=1)], expected=NEW)
+    assert check("events history", "account-1")["events"]
+    assert check("events at", "account-1")["state"]
+    assert check("events diff", "account-1", "--from", "0")["changes"]
+    assert check("events seal")["events"] == 1
+    assert check("events verify")["ok"]
+
+
 def test_every_command_prints_what_its_schema_says(
     cdc: Callable[..., Cdc], stack: AnyStack
 ) -> None:
@@ -55,6 +69,7 @@ def test_every_command_prints_what_its_schema_says(
     shop.wait_applied()
     eventually(shop.parked, 30, "a dead letter")
 
+    check_events(check, shop.source_dsn)
     assert check("trace", "42")["changes"][0]["deliveries"][0]["fates"]
     assert check("trace", "42", "--values")["changes"][0]["after"]
     assert check("trace", "9")["changes"][0]["unreadable"]

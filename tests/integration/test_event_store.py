@@ -183,6 +183,8 @@ def test_nothing_invalid_gets_in(tx: Connection) -> None:
     unchecked = Deposited.model_construct(amount_cents=-1)
     with pytest.raises(Invalid, match=r"money\.deposited is not valid: amount_cents"):
         append(tx, contracts, "account-1", [OPENED, unchecked], expected=NEW)
+    with pytest.raises(Invalid, match="is no event of the contracts"):
+        append(tx, contracts, "account-1", [Event()], expected=NEW)
     with pytest.raises(Invalid, match="character 0"):
         append(tx, contracts, "account-1", [Closed(reason="\0")], expected=NEW)
     append(tx, contracts, "account-9", [Closed(reason="no \\u0000")], expected=NEW)

@@ -1,0 +1,284 @@
+"""`tailrace events`: what the streams of the source database say, and whether they can be true."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tailrace.commands.config import DEFAULT_FILE, ConfigOption
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from eventstore.aggregate import Aggregate
+    from eventstore.store import At
+    from tailrace.databases import Connection
+    from tailrace.progress import Listener
+
+StreamArgument = Annotated[str, typer.Argument(metavar="STREAM", help="Like account-42.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
+AggregateOption = Annotated[
+    str | None,
+    typer.Option(metavar="MODULE:ATTR", help="What makes their state; else they are put together."),
+]
+
+
+def history(
+    stream: StreamArgument, config: ConfigOption = DEFAULT_FILE, json: JsonOption = False
+) -> None:
+    """
+    Who did what to a stream, when, and why, from its first event; with the hash of the chain.
+
+    A hash with a * is kept by a seal. Values are shown: maybe private. Times are UTC.
+    """
+    from eventstore import audit
+
+    with _store(config) as tx:
+        _there(tx, stream)
+        found = audit.history(tx, stream)
+        if json:
+            _echo_json(audit.History(stream, list(found)))
+            return
+        for entry in found:
+            for line in _entry(entry):
+                _echo(line)
+
+
+def at(
+    stream: StreamArgument,
+    time: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Like 2026-01-31T12:00; UTC without a zone.")
+    ] = None,
+    version: Annotated[
+        int | None, typer.Option(min=0, help="After so many events; without both: now.")
+    ] = None,
+    aggregate: AggregateOption = None,
+    config: ConfigOption = DEFAULT_FILE,
+    json: JsonOption = False,
+) -> None:
+    """The state of a stream as of a time or a version."""
+    from eventstore.past import as_of
+    from tailrace.exits import USAGE, Problem
+
+    if time is not None and version is not None:
+        raise Problem("TR-EVT-022", "Give --time or --version, not both.", exit_code=USAGE)
+    then = version if time is None else _time(time, "--time")
+    folding = _aggregate(aggregate)
+    with _store(config) as tx:
+        _there(tx, stream)
+        found = as_of(tx, stream, then, folding)
+    if json:
+        _echo_json(found)
+        return
+    _echo(f"{stream} at version {found.version}, {_when(found.at)}")
+    for name, value in found.state.items():
+        _echo(f"  {name}: {_value(value)}")
+
+
+def diff(
+    stream: StreamArgument,
+    from_: Annotated[
+        str, typer.Option("--from", metavar="THEN", help="A version, or a time as of `at`.")
+    ],
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="THEN", help="The same; without it: now.")
+    ] = None,
+    aggregate: AggregateOption = None,
+    config: ConfigOption = DEFAULT_FILE,
+    json: JsonOption = False,
+) -> None:
+    """What changed in the state of a stream between two times or versions."""
+    from eventstore.past import as_of, difference
+
+    begin, end = _moment(from_, "--from"), None if to is None else _moment(to, "--to")
+    folding = _aggregate(aggregate)
+    with _store(config) as tx:
+        _there(tx, stream)
+        found = difference(*(as_of(tx, stream, then, folding) for then in (begin, end)))
+    if json:
+        _echo_json(found)
+        return
+    _echo(
+        f"{stream} from version {found.from_version} to {found.to_version}:"
+        f" {len(found.changes)} change(s)"
+    )
+    for change in found.changes:
+        sides = {
+            "added": f"+ {_value(change.after)}",
+            "removed": f"- {_value(change.before)}",
+            "changed": f"{_value(change.before)} -> {_value(change.after)}",
+        }
+        _echo(f"  {change.path}: {sides[change.kind]}")
+
+
+def seal(config: ConfigOption = DEFAULT_FILE, json: JsonOption = False) -> None:
+    """
+    Keep the hash of each stream that has grown, so that no event before it can change unnoticed.
+
+    Run it as often as you like; it only reads what is new.
+    """
+    from eventstore import audit
+    from tailrace.progress import shown
+
+    with _store(config, writes=True) as tx, shown() as listener:
+        found = audit.seal(tx, _telling(listener, "sealed"))
+    if json:
+        _echo_json(found)
+    else:
+        _echo(f"{found.events:,} events of {found.streams:,} streams sealed")
+
+
+def verify(
+    aggregate: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODULE:ATTR", help="Whose snapshots to check, too; repeatable."),
+    ] = None,
+    config: ConfigOption = DEFAULT_FILE,
+    json: JsonOption = False,
+) -> None:
+    """
+    Are positions without gaps, is all that was sealed as it was, are snapshots what events say?
+
+    Exit code 0: yes; 1: something is not.
+    """
+    from eventstore import audit
+    from tailrace.exits import FAILED
+    from tailrace.progress import shown
+
+    folding = [each for name in aggregate or () if (each := _aggregate(name))]
+    with _store(config) as tx, shown() as listener:
+        found = audit.verify(tx, folding, _telling(listener, "checked"))
+    if json:
+        _echo_json(found)
+    else:
+        for line in _verdict(found):
+            _echo(line)
+    if not found.ok:
+        raise typer.Exit(FAILED)
+
+
+COMMANDS: Mapping[str, Callable[..., None]] = {
+    "history": history,
+    "at": at,
+    "diff": diff,
+    "seal": seal,
+    "verify": verify,
+}
+
+
+@contextmanager
+def _store(config: "Path", *, writes: bool = False) -> "Iterator[Connection]":
+    """The source database; raises Problem for what can be mended."""
+    import psycopg
+    from psycopg.errors import InvalidSchemaName, UndefinedTable
+
+    from eventstore.contracts import Invalid
+    from tailrace.config import load
+    from tailrace.databases import connect, why
+    from tailrace.exits import Problem
+
+    pipeline = load(config)
+    try:
+        with connect(pipeline.source.dsn, "source database") as connection:
+            connection.read_only = not writes
+            yield connection
+    except (UndefinedTable, InvalidSchemaName) as error:
+        raise Problem(
+            "TR-EVT-023",
+            "The source database has no event store, or only a part of it: let the service call"
+            " eventstore.store.create_schema.",
+        ) from error
+    except psycopg.Error as error:
+        raise Problem("TR-EVT-024", f"The event store cannot be used: {why(error)}.") from error
+    except Invalid as error:
+        raise Problem(
+            "TR-EVT-025", f"An event cannot be read: {error}. Its code or its data is at fault."
+        ) from error
+
+
+def _there(tx: "Connection", stream: str) -> None:
+    from eventstore.store import length
+    from tailrace.exits import Problem
+
+    if not length(tx, stream):
+        raise Problem(
+            "TR-EVT-020", f"There is no stream {stream!r:.80}. Streams are named like account-42."
+        )
+
+
+def _aggregate(named: str | None) -> "Aggregate[Any] | None":
+    from eventstore.aggregate import Aggregate
+    from tailrace.attribute import attribute
+
+    return attribute(named, Aggregate) if named else None
+
+
+def _moment(text: str, option: str) -> "At":
+    return int(text) if text.isascii() and text.isdigit() else _time(text, option)
+
+
+def _time(text: str, option: str) -> "datetime":
+    from datetime import UTC, datetime
+
+    from tailrace.exits import USAGE, Problem
+
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise Problem(
+            "TR-EVT-022",
+            f"{option} must be a time like 2026-01-31T12:00, not {text!r:.60}.",
+            exit_code=USAGE,
+        ) from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _telling(listener: "Listener", done: str) -> Callable[[int], None]:
+    return lambda events: listener("events", f"{done} {events:,}")
+
+
+def _entry(entry: Any) -> Iterator[str]:
+    mark = "*" if entry.sealed else " "
+    yield (
+        f"{entry.pos:>5}  {_when(entry.at)}  {entry.hash[:12]}{mark} {entry.type} v{entry.version}"
+        f"  by {entry.actor or '?'}"
+    )
+    yield f"       {_value(entry.data)}"
+    if entry.correlation or entry.causation:
+        yield (f"       correlation {entry.correlation or '?'}  causation {entry.causation or '?'}")
+
+
+def _verdict(found: Any) -> Iterator[str]:
+    for finding in found.findings:
+        yield f"{finding.stream}: {finding.sentence}"
+    if found.found > len(found.findings):
+        yield f"and {found.found - len(found.findings):,} more"
+    yield (
+        f"{'ok' if found.ok else 'NOT OK'}  {found.events:,} events of {found.streams:,} streams,"
+        f" {found.events_sealed:,} of them sealed; {found.snapshots_checked:,} snapshots checked,"
+        f" {found.snapshots_unchecked:,} not"
+    )
+
+
+def _when(at: "datetime | None") -> str:
+    return at.strftime("%Y-%m-%d %H:%M:%S.%fZ") if at else "before its first event"
+
+
+def _value(value: Any) -> str:
+    import msgspec
+
+    return msgspec.json.encode(value).decode()
+
+
+def _echo(line: str) -> None:
+    from tailrace.parked.plain import plain
+
+    typer.echo(plain(line))
+
+
+def _echo_json(found: Any) -> None:
+    import msgspec
+
+    typer.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
