@@ -13,9 +13,9 @@ from consumer.event import ChangeEvent, TopicPartition
 from sinks.compaction import Placeholder
 from sinks.redrive import Redrive
 from sinks.target import Target, read_targets
+from tailrace import named
 from tailrace.config import Pipeline, SubscriberSink
 from tailrace.exits import Problem
-from tailrace.named import named
 from tailrace.parked.choice import Choice
 from tailrace.parked.letter import Parked, Unredrivable, change_of
 from tailrace.parked.letters import opened
@@ -51,7 +51,7 @@ def again_of(
     if isinstance(settings, SubscriberSink):
         from eventstore.subscriber import Subscriber
 
-        subscriber = named(settings.module, Subscriber)
+        subscriber = named.load(settings.module, Subscriber)
         return EventsAgain(pipeline, choice, connection, {}, by, subscriber=subscriber)
     targets = read_targets(connection, settings.tables)
     connection.rollback()
