@@ -100,7 +100,7 @@ def test_a_subscriber_handles_events_of_its_contracts_once() -> None:
     with pytest.raises(ValueError, match="already"):
         made.on(RoomHeld)(lambda tx, received: None)
     with pytest.raises(ValueError, match="in none of the contracts"):
-        billing(hotel).on(Paid)
+        billing(hotel).on(Paid)(lambda tx, received: None)
 
 
 FILE = """\
