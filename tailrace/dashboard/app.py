@@ -14,14 +14,14 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from tailrace.asking import Away
-from tailrace.dashboard import acts, api, live, pages, work, work_api
+from tailrace.dashboard import acts, api, events, live, pages, work, work_api
 from tailrace.dashboard.access import Refused
 from tailrace.dashboard.desk import Desk, Guarded
 from tailrace.exits import TRY_AGAIN, USAGE, Problem
 
 STATIC = Path(__file__).with_name("static")
 ROUTERS = (
-    *(pages.router, live.router, acts.router, work.router),
+    *(pages.router, live.router, acts.router, work.router, events.router),
     *(api.router, work_api.router, api.metrics_router),
 )
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from markupsafe import Markup
 
+from tailrace.config import EVENTS
 from tailrace.dashboard.access import COOKIE, SESSION_S, Refused, Visitor
 from tailrace.dashboard.desk import Viewer, body, desk_of
 from tailrace.dashboard.hub import Hub
@@ -29,12 +30,15 @@ TABLE_ROWS = 60
 
 def page(request: Request, template: str, visitor: Visitor, **values: Any) -> HTMLResponse:
     """A whole page; `name` and `here` say which of a pipeline's pages it is."""
-    access = desk_of(request).access
+    desk = desk_of(request)
+    access = desk.access
+    watched = desk.watched.get(values.get("name", ""))
     query = f"?{request.url.query}" if request.url.query else ""
     html = render(
         template,
         **{"name": "", "here": "", "title": "tailrace"} | values,
         visitor=visitor,
+        has_events=watched is not None and EVENTS in watched.pipeline.source.tables,
         read_only=access.read_only,
         form_token=access.form_token(visitor),
         path=request.url.path + query,

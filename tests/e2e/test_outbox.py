@@ -53,7 +53,7 @@ def pipe(cdc: Callable[..., Cdc]) -> Cdc:
     made = cdc(DDL, ["public.booking", "eventstore.outbox"], partitions=3)
     done = made.command("events", "outbox-prune")
     assert "TR-EVT-051" in done.stderr
-    done = made.command("events", "outbox-create")
+    done = made.command("events", "create")
     assert done.returncode == 0, done.stderr
     for number in range(20):
         with psycopg.connect(made.source_dsn) as tx:

@@ -108,7 +108,7 @@ def hotel(cdc: Callable[..., Cdc], tmp_path: Path, monkeypatch: pytest.MonkeyPat
     said["sinks"][BILLING] = described | {"dsn": pipe.target_dsn}
     pipe.file.write_text(yaml.safe_dump(said))
     made = Hotel(pipe, modules, hotel_service)
-    made.ran("events", "outbox-create")
+    made.ran("events", "create")
     made.ran("schema", "apply")
     pipe.register()
     return made
