@@ -45,7 +45,7 @@ class Hotel:
         self._service = service
         self.expected: list[tuple[str, str]] = []
 
-    def hold(self, guests: int, bookings: int = 3) -> None:
+    def hold(self, guests: int, bookings: int = 7) -> None:
         """One transaction each: a row, and an event of one of some bookings."""
         with psycopg.connect(self.pipe.source_dsn, autocommit=True) as connection:
             for _ in range(guests):
