@@ -5,7 +5,8 @@ Debezium carries each row to the topic `<pipeline>.events` as a CloudEvent (docs
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4, uuid5
@@ -14,7 +15,7 @@ import psycopg
 from psycopg import sql
 from psycopg.pq import TransactionStatus
 
-from eventstore.contracts import Contract, Contracts, Event, Invalid
+from eventstore.contracts import Contract, Contracts, Event
 from sinks.target import load_statements
 
 STATEMENTS = load_statements(Path(__file__).with_name("outbox.sql"))
@@ -119,8 +120,23 @@ def prune(
     still = set(_passed(connection, keep_days))
     for day in full:
         if day in still:
-            _execute(connection, "empty_day", day)
+            with _locking(connection, day):
+                _execute(connection, "empty_day", day)
     return len(full)
+
+
+@contextmanager
+def _locking(connection: psycopg.Connection[Any], day: int) -> Iterator[None]:
+    """A transaction that does not wait for long, since others would queue up behind it."""
+    try:
+        with connection.transaction():
+            connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S:d}s'".encode())
+            yield
+    except psycopg.errors.LockNotAvailable:
+        raise NotConfirmed(
+            f"a transaction that wrote or reads a day that has passed (eventstore.outbox_{day}) is"
+            " still open: end it, then prune again"
+        ) from None
 
 
 def _passed(connection: psycopg.Connection[Any], keep_days: int) -> list[int]:
@@ -132,15 +148,8 @@ def _passed(connection: psycopg.Connection[Any], keep_days: int) -> list[int]:
 
 def _closed(connection: psycopg.Connection[Any], day: int) -> bool:
     """Whether it has rows, now that every transaction that wrote some has ended."""
-    with connection.transaction():
-        connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'")
-        try:
-            _execute(connection, "close_day", day)
-        except psycopg.errors.LockNotAvailable:
-            raise NotConfirmed(
-                f"a transaction that published on a day that has passed (eventstore.outbox_{day}) "
-                "is still open: end it, then prune again"
-            ) from None
+    with _locking(connection, day):
+        _execute(connection, "close_day", day)
         found = _execute(connection, "has_rows", day).fetchone()
     return bool(found and found[0])
 
@@ -170,14 +179,3 @@ def _row(connection: psycopg.Connection[Any], name: str) -> tuple[Any, ...]:
 def _execute(connection: psycopg.Connection[Any], name: str, day: int) -> psycopg.Cursor[Any]:
     partition = sql.Identifier("eventstore", f"outbox_{day:d}")
     return connection.execute(sql.SQL(STATEMENTS[name]).format(partition=partition))
-
-
-__all__ = [
-    "Invalid",
-    "NotConfirmed",
-    "create_schema",
-    "dataschema",
-    "id_from",
-    "prune",
-    "publish",
-]

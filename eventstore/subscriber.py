@@ -11,7 +11,7 @@ A worker runs them (`type: subscriber` in the pipeline's file); docs/outbox.md s
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 import psycopg
@@ -28,6 +28,7 @@ from consumer.event import (
 from eventstore.contracts import Contracts, Event, Invalid
 from eventstore.envelope import Envelope, envelope
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 E = TypeVar("E", bound=Event)
 
 
@@ -157,7 +158,7 @@ class EventDecoder:
         received = self._subscriber.received(said)
         at_us = record.timestamp_ms * 1000
         if received.at is not None:
-            at_us = int(received.at.timestamp() * 1_000_000)
+            at_us = (received.at - _EPOCH) // timedelta(microseconds=1)
         mark = self._marks[at]
         if at_us > mark.committed_at_us:
             self._marks[at] = mark._replace(committed_at_us=at_us)

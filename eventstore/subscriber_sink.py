@@ -5,6 +5,7 @@ Two guards make an event take effect once, however often it is delivered: the of
 (compare-and-set, first statement) and the inbox row, which also holds when offsets are set back.
 """
 
+import inspect
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,9 +14,9 @@ from typing import Any, cast
 
 import psycopg
 
-from consumer.errors import Busy, Rejected
-from consumer.event import Batch, ChangeEvent, Mark, Outcome, TopicPartition
-from eventstore.subscriber import Arrived, Refuse, Subscriber
+from consumer.errors import Busy, Rejected, Unreadable
+from consumer.event import FIRST, Batch, ChangeEvent, Mark, Outcome, Record, TopicPartition
+from eventstore.subscriber import Arrived, EventDecoder, Handler, Refuse, Subscriber
 from sinks import marks, refusal
 from sinks.marks import Ledger
 from sinks.target import load_statements
@@ -92,7 +93,7 @@ class SubscriberSink:
         new = self._take_in(connection, batch)
         with connection.transaction():  # inside of it no handler can commit by itself
             for arrived in new:
-                self._handle(connection, arrived)
+                _handle(connection, self._subscriber, arrived)
         self._reached("before commit")
         self._ledger.commit(connection)
         self._reached("after commit")
@@ -104,9 +105,9 @@ class SubscriberSink:
         for arrived in self._take_in(connection, batch):
             try:
                 with connection.transaction():
-                    self._handle(connection, arrived)
+                    _handle(connection, self._subscriber, arrived)
             except Refuse as reason:
-                refused.append((arrived, f"{self._subscriber.name} refuses it: {reason}"))
+                refused.append((arrived, _refusal(self._subscriber, reason)))
         connection.rollback()
         if not refused:
             raise Busy(f"a handler of {self._subscriber.name} refused an event, and then did not")
@@ -116,29 +117,7 @@ class SubscriberSink:
         """Marks first (I5), then the inbox; those that are new, in their order, each once."""
         self._ledger.check(self._ledger.advance(connection, batch), batch)
         self._reached("advanced")
-        arrived: dict[tuple[str, str], Arrived] = {}
-        for one in cast(Sequence[Arrived], batch.changes):
-            arrived.setdefault((one.received.source, one.received.id), one)
-        if not arrived:
-            return []
-        names = [list(part) for part in zip(*arrived, strict=True)]
-        rows = connection.execute(STATEMENTS["take_in"], [self._subscriber.name, *names])
-        new = {(source, id_) for source, id_ in rows}
-        return [one for name, one in arrived.items() if name in new]
-
-    def _handle(self, connection: Connection, arrived: Arrived) -> None:
-        """What a handler raises, but for Refuse, is a matter of time or of a new version of it."""
-        try:
-            self._subscriber.handlers[arrived.table](connection, arrived.received)
-        except (Refuse, psycopg.OperationalError):
-            raise
-        except Exception as error:
-            at = arrived.record
-            raise Busy(
-                f"the handler of {arrived.table} in {self._subscriber.name} fails"
-                f" ({_place(error)}) at {at.at.topic}[{at.at.partition}] offset {at.offset}:"
-                " correct it and restart the worker; the events wait"
-            ) from error
+        return _new(connection, self._subscriber, cast(Sequence[Arrived], batch.changes))
 
     @contextmanager
     def _at_work(self) -> Iterator[Connection]:
@@ -167,11 +146,69 @@ class SubscriberSink:
         return self._connection
 
 
+def handle_again(connection: Connection, subscriber: Subscriber, record: Record) -> bool:
+    """
+    A record that was parked, in the caller's transaction; False where it was handled meanwhile.
+    Raises Unreadable, Rejected where a handler refuses it again, and Busy where that fails.
+    """
+    decoder = EventDecoder(subscriber)
+    decoder.start({record.at: FIRST})
+    events, unreadable = decoder.decode({record.at: [record]})
+    if not events:
+        raise Unreadable(unreadable[0].reason if unreadable else "nobody handles it any more")
+    (arrived,) = cast(list[Arrived], events)
+    if not _new(connection, subscriber, [arrived]):
+        return False
+    try:
+        _handle(connection, subscriber, arrived)
+    except Refuse as reason:
+        raise Rejected([(arrived, _refusal(subscriber, reason))]) from None
+    return True
+
+
+def _new(
+    connection: Connection, subscriber: Subscriber, events: Sequence[Arrived]
+) -> list[Arrived]:
+    """Those that the inbox did not have, in their order, each once."""
+    arrived: dict[tuple[str, str], Arrived] = {}
+    for one in events:
+        arrived.setdefault((one.received.source, one.received.id), one)
+    if not arrived:
+        return []
+    names = [list(part) for part in zip(*arrived, strict=True)]
+    rows = connection.execute(STATEMENTS["take_in"], [subscriber.name, *names])
+    new = {(source, id_) for source, id_ in rows}
+    return [one for name, one in arrived.items() if name in new]
+
+
+def _handle(connection: Connection, subscriber: Subscriber, arrived: Arrived) -> None:
+    """What a handler raises, but for Refuse, is a matter of time or of a new version of it."""
+    handler = subscriber.handlers[arrived.table]
+    try:
+        handler(connection, arrived.received)
+    except (Refuse, psycopg.OperationalError):
+        raise
+    except Exception as error:
+        (topic, partition), offset = arrived.record.at, arrived.record.offset
+        raise Busy(
+            f"the handler of {arrived.table} in {subscriber.name} fails"
+            f" ({_place(error, handler)}) at {topic}[{partition}] offset {offset}: correct it and"
+            " restart the worker; the events wait"
+        ) from error
+
+
+def _refusal(subscriber: Subscriber, reason: Refuse) -> str:
+    return f"{subscriber.name} refuses it: {reason}"
+
+
 def _said(error: psycopg.Error) -> str:
     return error.diag.message_primary or type(error).__name__
 
 
-def _place(error: Exception) -> str:
-    """Kind and line of an error; not its text, which may hold an event's values."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
+def _place(error: Exception, handler: Handler) -> str:
+    """Kind of an error and where in the handler; not its text, which may hold an event's values."""
+    frames = traceback.extract_tb(error.__traceback__)
+    code = getattr(inspect.unwrap(handler), "__code__", None)
+    own = [frame for frame in frames if code is not None and frame.filename == code.co_filename]
+    last = (own or frames)[-1]
     return f"{type(error).__name__} in {Path(last.filename).name} line {last.lineno}"

@@ -157,6 +157,12 @@ class ContractsCheck(msgspec.Struct):
     ok: bool
 
 
+class Pruned(msgspec.Struct):
+    """Days of the outbox that had rows, and now have none."""
+
+    emptied_days: int
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """What a command prints: its type, one of several if its options decide; and that in words."""
@@ -180,6 +186,7 @@ OUTPUTS: Mapping[str, Output] = {
     "events at": Output(AsOf, "The state of a stream as of then."),
     "events diff": Output(StateDifference, "What changed in the state of a stream."),
     "events history": Output(History, "Every event of a stream, with the hashes of its chain."),
+    "events outbox-prune": Output(Pruned, "How many days of the outbox were emptied."),
     "events seal": Output(Sealed, "How much was sealed."),
     "events verify": Output(Verified, "Whether the event store can be true, and what is not."),
     "events check": Output(ContractsCheck, "What a change of the contracts would break."),

@@ -13,16 +13,6 @@ if TYPE_CHECKING:
     from tailrace.databases import Connection
 
 
-def create(config: ConfigOption = DEFAULT_FILE) -> None:
-    """Make the table eventstore.outbox in the source, if it is not there."""
-    from eventstore import outbox
-    from tailrace.config import load
-
-    with _source(load(config)) as connection, connection.transaction():
-        outbox.create_schema(connection)
-    typer.echo("eventstore.outbox is there: add it to source.tables", err=True)
-
-
 def prune(
     config: ConfigOption = DEFAULT_FILE,
     keep_days: Annotated[int, typer.Option(min=1, max=5, help="Days to keep before today.")] = 1,
@@ -73,7 +63,7 @@ def _source(pipeline: "Pipeline") -> "Iterator[Connection]":
         except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
             raise Problem(
                 "TR-EVT-051",
-                "The source has no outbox: make it with `tailrace events outbox-create`.",
+                "The source has no outbox: make it with `tailrace events create`.",
             ) from error
         except psycopg.Error as error:
             raise Problem(

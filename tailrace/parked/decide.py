@@ -8,50 +8,31 @@ says what keeps the two apart). Effect and resolution are one transaction.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from itertools import groupby
 from operator import attrgetter
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import psycopg
 
 from connectors.spec import ConnectorSpec
-from consumer.errors import Busy, Refused, Rejected
-from consumer.event import ChangeEvent, TopicPartition
+from consumer.errors import Busy, Refused
 from sinks import refusal
-from sinks.compaction import Placeholder
 from sinks.marks import SESSION
-from sinks.redrive import Redrive
-from sinks.target import Target, read_targets
 from tailrace.actions import Actor, log_of
-from tailrace.config import Pipeline, chosen
+from tailrace.config import Pipeline, SubscriberSink, chosen
 from tailrace.exits import TRY_AGAIN, USAGE, Problem
+from tailrace.parked.again import Fate, again_of
 from tailrace.parked.choice import Choice, choose
-from tailrace.parked.letter import Parked, Unredrivable, change_of
-from tailrace.parked.letters import opened
 from tailrace.parked.resolutions import Resolutions, Taken
 from tailrace.wiring import group_of
 
-AT_ONCE = 500  # letters in one transaction, for which the worker of their partition waits
-AT_ONCE_BYTES = 8 << 20
 LOGGED_NUMBERS = 1_000
 OUTCOMES = ("written", "stale", "refused", "taken")
+EVENT_OPTIONS = "-c statement_timeout=120s -c lock_timeout=30s"
 OPTIONS = f"{SESSION} -c lock_timeout=30s"  # a worker's batch can take that long
 
 Progress = Callable[[int, int], None]
 """Told (letters done, letters to do)."""
-
-
-class Fate(msgspec.Struct, frozen=True):
-    """
-    Of one letter: written, stale (the sink has something as new; nothing to do), refused (it stays
-    open, for this reason), or taken (somebody else decided meanwhile).
-    """
-
-    number: int
-    outcome: Literal["written", "stale", "refused", "taken"]
-    reason: str | None = None
 
 
 class Redriven(msgspec.Struct, frozen=True):
@@ -113,9 +94,7 @@ def _redrive(
     fates: list[Fate] = []
     if choice.letters:
         with _sink(pipeline, choice.sink) as connection:
-            targets = read_targets(connection, pipeline.sinks[choice.sink].tables)
-            connection.rollback()
-            again = _Again(pipeline, choice, connection, targets, by)
+            again = again_of(pipeline, choice, connection, by)
             for at, letters in again.batches():
                 fates += again.apply(at, letters)
                 progress(len(fates), len(choice.letters))
@@ -127,104 +106,6 @@ def _redrive(
         fates=tuple(sorted(fates, key=attrgetter("number"))),
         action_id=None if by is None else by[2],
     )
-
-
-def _by_partition(letters: list[Parked]) -> Iterator[tuple[TopicPartition, list[Parked]]]:
-    """One partition's mark is locked at a time: two could wait for each other's."""
-    ordered = sorted(letters, key=lambda letter: (letter.record.at, letter.number))
-    for at, some in groupby(ordered, key=lambda letter: letter.record.at):
-        yield at, list(some)
-
-
-@dataclass(frozen=True, slots=True)
-class _Again:
-    """
-    One redrive; `by` is None for a dry run. `open_rows`: those with an open letter that was not
-    chosen, so far; `behind`: chosen letters that come after such a one of their row.
-    """
-
-    pipeline: Pipeline
-    choice: Choice
-    connection: psycopg.Connection[Any]
-    targets: dict[str, Target]
-    by: tuple[str, str, int] | None
-    open_rows: set[int] = field(default_factory=set)
-    behind: set[int] = field(default_factory=set)
-    refused_rows: set[int] = field(default_factory=set)
-
-    def batches(self) -> Iterator[tuple[TopicPartition, list[Parked]]]:
-        """Chosen letters in their order, some of one partition at a time; few bytes in memory."""
-        with opened(self.pipeline, self.choice.sink) as drawer:
-            if drawer is None or drawer.log != self.choice.log:
-                raise Problem(
-                    "TR-PRK-008",
-                    f"The dead letters of sink {self.choice.sink} were deleted meanwhile, so these"
-                    " numbers mean others, or none: look at the list again.",
-                )
-            some: list[Parked] = []
-            size = 0
-            for each, resolution, repeats in drawer.walk():
-                if each.number in self.choice.letters:
-                    if _row(each) in self.open_rows:
-                        self.behind.add(each.number)
-                    some.append(each)
-                    size += len(each.record.value or b"")
-                elif resolution is None and repeats is None:
-                    self.open_rows.add(_row(each))
-                if len(some) == AT_ONCE or size > AT_ONCE_BYTES:
-                    yield from _by_partition(some)
-                    some, size = [], 0
-            yield from _by_partition(some)
-
-    def apply(self, at: TopicPartition, letters: Sequence[Parked]) -> list[Fate]:
-        group = group_of(self.pipeline, self.choice.sink)
-        resolutions = Resolutions(self.connection, group, self.choice.log)
-        with self.connection.transaction(force_rollback=self.by is None):
-            placeholder = self.pipeline.source.placeholder
-            redrive = Redrive(self.connection, group, at, self.targets, placeholder)
-            resolutions.make_room()
-            return [self._one(letter, redrive, resolutions) for letter in letters]
-
-    def _one(self, letter: Parked, redrive: Redrive, resolutions: Resolutions) -> Fate:
-        numbers = [letter.number, *self.choice.letters[letter.number]]
-        try:
-            change = change_of(letter, self.pipeline.sinks[self.choice.sink].tables)
-            self._refuse_incomplete(letter, change)
-            with self.connection.transaction():
-                effect: Literal["written", "stale"]
-                effect = "written" if redrive.write(change) else "stale"
-                resolutions.add(numbers, "redriven", effect, self.by or ("", "", 0))
-        except (Unredrivable, Rejected) as error:
-            self.refused_rows.add(_row(letter))
-            return Fate(letter.number, "refused", _why(error))
-        except Taken:
-            return Fate(letter.number, "taken", "somebody else has decided about it meanwhile")
-        return Fate(letter.number, effect)
-
-    def _refuse_incomplete(self, letter: Parked, change: ChangeEvent) -> None:
-        """What it leaves out would come from a row that an earlier letter has not changed yet."""
-        token = Placeholder(self.pipeline.source.placeholder)
-        follows = letter.number in self.behind or _row(letter) in self.refused_rows
-        if follows and change.op == "u" and token.may_be_in(change.record.value, arrays=True):
-            raise Rejected(
-                [
-                    (
-                        change,
-                        "it leaves out a large value that stayed the same, and an earlier letter of"
-                        " its row is open: redrive that one before it, or with it",
-                    )
-                ]
-            )
-
-
-def _row(letter: Parked) -> int:
-    return hash((letter.record.at.topic, letter.record.key))
-
-
-def _why(error: Unredrivable | Rejected) -> str:
-    if isinstance(error, Rejected):
-        return error.refused[0][1]
-    return f"it can only be discarded: {error}"
 
 
 def discard(
@@ -272,7 +153,7 @@ def _sink(pipeline: Pipeline, sink: str) -> Iterator[psycopg.Connection[Any]]:
             refusal.as_busy(settings.tables),
             psycopg.connect(
                 settings.dsn,
-                options=OPTIONS,
+                options=EVENT_OPTIONS if isinstance(settings, SubscriberSink) else OPTIONS,
                 connect_timeout=5,
                 application_name="tailrace redrive",
             ) as connection,

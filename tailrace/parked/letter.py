@@ -159,9 +159,10 @@ def letter_of(
     """For showing: every text in it is cut."""
     record = letter.record
     unreadable: str | None = None
+    is_event = any(name.startswith("ce_") for name, _ in record.headers)  # for a handler to judge
     change: ChangeEvent | None = None
     try:
-        change = change_of(letter, tables)
+        change = None if is_event else change_of(letter, tables)
     except Unredrivable as error:
         unreadable = str(error)
     shown = change or _decoded(record, tables)

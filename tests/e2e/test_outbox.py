@@ -35,6 +35,9 @@ ODD = RoomHeld(room='ä\0"\\ 𝄞', price=Decimal("12345678901234567890123456789
 LEFT = "SELECT count(*) FROM eventstore.outbox"
 
 
+LARGE = RoomHeld(room="x" * 2_000_000, price=Decimal("1E+5"), points=-(10**18))
+
+
 def held(room: str, points: int = 1) -> RoomHeld:
     return RoomHeld(room=room, price=Decimal("1.10"), points=points)
 
@@ -50,7 +53,7 @@ def pipe(cdc: Callable[..., Cdc]) -> Cdc:
     made = cdc(DDL, ["public.booking", "eventstore.outbox"], partitions=3)
     done = made.command("events", "outbox-prune")
     assert "TR-EVT-051" in done.stderr
-    done = made.command("events", "outbox-create")
+    done = made.command("events", "create")
     assert done.returncode == 0, done.stderr
     for number in range(20):
         with psycopg.connect(made.source_dsn) as tx:
@@ -113,14 +116,12 @@ def what_is_sent_arrives_unchanged(pipe: Cdc) -> None:
         with psycopg.connect(pipe.source_dsn) as tx:
             tx.execute("INSERT INTO booking VALUES (%s, 'r-9')", [again])
             ids = [id_from(cause, "held", n) for n in range(3)]
-            given = publish(
-                tx, hotel, "room", "r-9", [ODD, held("b"), held("c")], meta=meta, ids=ids
-            )
+            given = publish(tx, hotel, "room", "r-9", [ODD, LARGE, held("c")], meta=meta, ids=ids)
             assert given == ids
     with psycopg.connect(pipe.source_dsn) as tx:
         (other,) = publish(tx, hotel, "room", "r-8", [held("d")])
     mine = [each for each in raw(pipe) if each.key == b"r-9"]
-    for each, id_, event in zip(mine, ids, [ODD, held("b"), held("c")], strict=True):
+    for each, id_, event in zip(mine, ids, [ODD, LARGE, held("c")], strict=True):
         theirs = from_kafka(KafkaMessage(dict(each.headers), each.key, each.value), JSONFormat())
         ours = envelope(record_of(each))
         assert each.value == hotel.encode(event).encode()
@@ -203,8 +204,3 @@ def days_that_have_passed_are_emptied(pipe: Cdc, count: int) -> None:
     found = raw(pipe)
     assert [each.key for each in found if each.key == b"r-6"] == [b"r-6"]
     assert len({dict(each.headers)["ce_id"] for each in found}) == count + 1
-    assert (
-        TopicPartition(f"{pipe.name}.events", 2)
-        in {TopicPartition(each.topic, each.partition) for each in found}
-        or len({each.partition for each in found}) >= 1
-    )

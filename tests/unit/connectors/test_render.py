@@ -34,6 +34,26 @@ def test_the_settings_that_prevent_silent_corruption() -> None:
     assert render(spec()).items() >= PREVENT_SILENT_CORRUPTION.items()
 
 
+def test_an_outbox_goes_through_the_router_and_nothing_else_does() -> None:
+    plain = render(spec())
+    routed = render(
+        spec(tables=(SourceTable("public", "orders"), SourceTable("eventstore", "outbox")))
+    )
+    changed = {name for name in plain if routed[name] != plain[name]}
+    assert changed == {"table.include.list", "key.converter", "value.converter"}
+    assert routed["key.converter"] == routed["value.converter"] == lossless.CONVERTER_CLASS
+    prefix = spec().topic_prefix
+    assert re.fullmatch(routed["predicates.rows.pattern"], f"{prefix}.eventstore.outbox")
+    assert not re.fullmatch(routed["predicates.rows.pattern"], f"{prefix}.eventstore.outbox_1")
+    assert not re.fullmatch(routed["predicates.rows.pattern"], f"{prefix}.public.orders")
+    assert re.fullmatch(routed["predicates.events.pattern"], f"{prefix}.events")
+    assert routed["transforms.route.route.topic.replacement"] == f"{prefix}.events"
+    for each in routed["transforms"].split(","):
+        assert routed[f"transforms.{each}.predicate"] in routed["predicates"].split(",")
+    added = {name.split(".")[0] for name in routed.keys() - plain.keys()}
+    assert added == {"predicates", "transforms", "snapshot"}
+
+
 def test_every_placeholder_of_the_templates_is_filled() -> None:
     for exactly_once in (False, True):
         left = [v for v in render(spec(exactly_once=exactly_once)).values() if "${" in v]
