@@ -20,6 +20,7 @@ from connectors.plan import Change
 from eventstore.audit import History, Sealed, Verified
 from eventstore.past import AsOf
 from eventstore.past import Difference as StateDifference
+from eventstore.shred import Forgotten
 from tailrace.actions import Actions
 from tailrace.lag import Row, SourceRow
 from tailrace.parked.decide import Discarded, Redriven
@@ -164,6 +165,7 @@ OUTPUTS: Mapping[str, Output] = {
     "doctor": Output(Doctor, "Every check."),
     "events at": Output(AsOf, "The state of a stream as of then."),
     "events diff": Output(StateDifference, "What changed in the state of a stream."),
+    "events forget": Output(Forgotten, "What an erasure deleted."),
     "events history": Output(History, "Every event of a stream, with the hashes of its chain."),
     "events seal": Output(Sealed, "How much was sealed."),
     "events verify": Output(Verified, "Whether the event store can be true, and what is not."),

@@ -159,12 +159,52 @@ def verify(
         raise typer.Exit(FAILED)
 
 
+def forget(
+    subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="Like customer-7.")],
+    reason: Annotated[str, typer.Option(help="Why; kept in the log of actions.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    config: ConfigOption = DEFAULT_FILE,
+    json: JsonOption = False,
+) -> None:
+    """
+    Erase somebody's personal fields, for ever and everywhere, by deleting the key that they need.
+
+    The events stay; such a field reads [erased] from now on. Snapshots that hold it are deleted.
+    """
+    from eventstore import shred
+    from tailrace.actions import log_of, os_actor
+    from tailrace.commands.confirm import confirm
+    from tailrace.config import load
+    from tailrace.exits import USAGE, Problem
+    from tailrace.source import spec_of
+
+    if not reason.strip():
+        raise Problem("TR-EVT-026", "Say why with --reason; it is logged.", exit_code=USAGE)
+    confirm(f"erase all personal fields of {subject}, for ever", yes, "TR-EVT-027")
+    pipeline = load(config)
+    log = log_of(pipeline, spec_of(pipeline))
+    with (
+        _store(config, writes=True) as tx,
+        log.logged(os_actor(), "forget", subject, reason) as act,
+    ):
+        found = shred.forget(tx, subject)
+        tx.commit()
+        act.outcome = f"{found.keys} key(s) and {found.snapshots} snapshot(s) deleted"
+    if json:
+        _echo_json(found)
+    else:
+        _echo(
+            f"{subject}: {act.outcome}, {len(found.streams)} stream(s) hold nothing readable of it"
+        )
+
+
 COMMANDS: Mapping[str, Callable[..., None]] = {
     "history": history,
     "at": at,
     "diff": diff,
     "seal": seal,
     "verify": verify,
+    "forget": forget,
 }
 
 

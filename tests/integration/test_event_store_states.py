@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from eventstore.aggregate import Loaded, execute, load_state, save_snapshot
 from eventstore.contracts import Event
-from eventstore.store import Conflict, Connection, append, create_schema, load
+from eventstore.recorded import Connection
+from eventstore.store import Conflict, append, create_schema, load
 from examples.bank.account import Account, Deposit, Open, Refused, Withdraw, account, decide
 from examples.bank.events import Closed, Deposited, Opened, Withdrawn, contracts
 from examples.bank.load import open_accounts, total_cents, work_together
