@@ -193,9 +193,7 @@ def forget(
     if json:
         _echo_json(found)
     else:
-        _echo(
-            f"{subject}: {act.outcome}, {len(found.streams)} stream(s) hold nothing readable of it"
-        )
+        _echo(f"{subject}: {act.outcome}, {len(found.streams)} stream(s) held it")
 
 
 COMMANDS: Mapping[str, Callable[..., None]] = {
