@@ -19,14 +19,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench.eventstore_writers import KINDS, per_second
+from bench.eventstore_writers import KINDS, per_second, prepare
+from bench.lab import BenchFailed
 from bench.machine import describe
 from devstack import PartFailed
 from devstack.postgres import Postgres
 from devstack.process import free_ports, locked
 from devstack.profile import PROFILES
 from eventstore.aggregate import folded, load_state, save_snapshot
-from eventstore.store import NEW, append, create_schema
+from eventstore.store import NEW, append
 from examples.bank.account import account
 from examples.bank.events import Deposited, Opened, contracts
 from tailrace.progress import Listener, shown
@@ -52,7 +53,7 @@ def main(
         with locked(FOLDER.with_name("bench.lock"), lambda: tell("bench", waiting)):
             try:
                 figures = _measure(rounds, seconds, tell)
-            except (PartFailed, psycopg.Error) as error:
+            except (BenchFailed, PartFailed, psycopg.Error) as error:
                 typer.echo(str(error), err=True)
                 raise typer.Exit(1) from error
     RESULTS.mkdir(exist_ok=True)
@@ -64,8 +65,7 @@ def main(
 
 def _measure(rounds: int, seconds: float, tell: Listener) -> Figures:
     with _postgres(tell) as dsn:
-        with psycopg.connect(dsn) as connection:
-            create_schema(connection)
+        prepare(dsn)
         loads = [os.getloadavg()[0]]
         found: dict[str, list[float]] = {}
         for number in range(rounds):

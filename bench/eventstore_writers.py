@@ -5,16 +5,20 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from multiprocessing.synchronize import Barrier
+from queue import Empty
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import psycopg
 
+from bench.lab import BenchFailed
 from eventstore.contracts import Contracts, Event
-from eventstore.store import append
+from eventstore.store import append, create_schema
 
 EVENTS_A_STREAM = 100
+READY_WITHIN_S = 60
+FUNCTIONS = {"POSTGRES_ENABLE_DB_FUNCTIONS": "yes"}
 
 contracts = Contracts("/bench")
 
@@ -50,12 +54,17 @@ def ours(dsn: str) -> Callable[[], None]:
     return write
 
 
-def theirs(dsn: str, **settings: str) -> Callable[[], None]:
-    """
-    At the library's recorder: bytes that are ready, and nothing to validate; so what its aggregates
-    cost in Python is left out.
-    """
-    from eventsourcing.persistence import StoredEvent
+def prepare(dsn: str) -> None:
+    """The tables of all; the library's processes would be in each other's way if each made them."""
+    with psycopg.connect(dsn) as connection:
+        create_schema(connection)
+    for settings in ({}, FUNCTIONS):
+        factory = _factory(dsn, CREATE_TABLE="yes", **settings)
+        factory.application_recorder()
+        factory.close()
+
+
+def _factory(dsn: str, **settings: str) -> Any:
     from eventsourcing.postgres import PostgresFactory
     from eventsourcing.utils import Environment
 
@@ -67,8 +76,17 @@ def theirs(dsn: str, **settings: str) -> Callable[[], None]:
         "POSTGRES_USER": at.username or "",
         "POSTGRES_PASSWORD": at.password or "",
     }
-    factory = PostgresFactory(Environment("bench", {**where, **settings}))
-    recorder = factory.application_recorder()
+    return PostgresFactory(Environment("bench", {**where, **settings}))
+
+
+def theirs(dsn: str, **settings: str) -> Callable[[], None]:
+    """
+    At the library's recorder: bytes that are ready, and nothing to validate; so what its aggregates
+    cost in Python is left out.
+    """
+    from eventsourcing.persistence import StoredEvent
+
+    recorder = _factory(dsn, CREATE_TABLE="no", **settings).application_recorder()
     stream, version = uuid4(), EVENTS_A_STREAM
 
     def write() -> None:
@@ -83,7 +101,7 @@ def theirs(dsn: str, **settings: str) -> Callable[[], None]:
 
 def theirs_with_functions(dsn: str) -> Callable[[], None]:
     """Without its table lock: faster, but its readers skip events."""
-    return theirs(dsn, POSTGRES_ENABLE_DB_FUNCTIONS="yes")
+    return theirs(dsn, **FUNCTIONS)
 
 
 KINDS: Mapping[str, Callable[[str], Callable[[], None]]] = {
@@ -97,7 +115,7 @@ def _writer(kind: str, dsn: str, seconds: float, ready: Barrier, told: Any) -> N
     write = KINDS[kind](dsn)
     for _ in range(20):  # statements are prepared by then
         write()
-    ready.wait()
+    ready.wait(READY_WITHIN_S)
     count, began_s = 0, time.monotonic()
     while time.monotonic() - began_s < seconds:
         write()
@@ -109,7 +127,7 @@ def _writer(kind: str, dsn: str, seconds: float, ready: Barrier, told: Any) -> N
 
 
 def per_second(kind: str, dsn: str, processes: int, seconds: float) -> float:
-    """Events a second of so many writers, each a process. Raises RuntimeError if one ends early."""
+    """Events a second of so many writers, each a process. Raises BenchFailed if one ends early."""
     context = multiprocessing.get_context("spawn")
     ready, told = context.Barrier(processes), context.Queue()
     writers = [
@@ -118,7 +136,10 @@ def per_second(kind: str, dsn: str, processes: int, seconds: float) -> float:
     ]
     for writer in writers:
         writer.start()
-    found = [told.get(timeout=seconds + 60) for _ in writers]
+    try:
+        found = [told.get(timeout=seconds + READY_WITHIN_S) for _ in writers]
+    except Empty:
+        raise BenchFailed(f"a writer of {kind} ended early; see above") from None
     for writer in writers:
         writer.join()
     return float(sum(count / took_s for count, took_s in found))

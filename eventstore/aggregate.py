@@ -12,8 +12,8 @@ from typing import Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from eventstore.contracts import Contracts, Event, Invalid
-from eventstore.recorded import NO_META, Meta, Recorded
-from eventstore.store import STATEMENTS, At, Conflict, Connection, append, category, length, read
+from eventstore.recorded import NO_META, Connection, Meta, Recorded
+from eventstore.store import STATEMENTS, At, Conflict, append, category, length, read
 
 S = TypeVar("S", bound=BaseModel)
 C = TypeVar("C")

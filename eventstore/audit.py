@@ -20,8 +20,9 @@ import msgspec
 from pydantic import ValidationError
 
 from eventstore.aggregate import Aggregate, Loaded, folded
-from eventstore.recorded import Meta, Stored
-from eventstore.store import PAGE_EVENTS, Connection, stored
+from eventstore.recorded import Connection, Meta, Stored
+from eventstore.shred import opened
+from eventstore.store import PAGE_EVENTS, pages
 from sinks.target import load_statements
 
 STATEMENTS = load_statements(Path(__file__).with_name("audit.sql"))
@@ -99,21 +100,27 @@ def history(tx: Connection, stream: str) -> Iterator[Entry]:
     found = tx.execute(STATEMENTS["sealed_to"], [stream]).fetchone()
     sealed_to = -1 if found is None or found[0] is None else found[0]
     chain = b""
-    for row in stored(tx, stream):
-        chain, why = link(chain, row), Meta.from_json(row.meta)
-        yield Entry(
-            row.pos,
-            row.at.astimezone(UTC),
-            row.type,
-            row.version,
-            str(row.id),
-            why.actor,
-            why.correlation,
-            why.causation,
-            json.loads(row.data),
-            chain.hex(),
-            row.pos <= sealed_to,
-        )
+    for page in pages(tx, stream):
+        for row, plain in zip(page, opened(tx, page), strict=True):
+            chain = link(chain, row)
+            yield _entry(plain, chain, is_sealed=row.pos <= sealed_to)
+
+
+def _entry(row: Stored, chain: bytes, *, is_sealed: bool) -> Entry:
+    why = Meta.from_json(row.meta)
+    return Entry(
+        row.pos,
+        row.at.astimezone(UTC),
+        row.type,
+        row.version,
+        str(row.id),
+        why.actor,
+        why.correlation,
+        why.causation,
+        json.loads(row.data),
+        chain.hex(),
+        is_sealed,
+    )
 
 
 def seal(connection: Connection, progress: Progress = lambda _: None) -> Sealed:
@@ -124,8 +131,9 @@ def seal(connection: Connection, progress: Progress = lambda _: None) -> Sealed:
     streams = events = 0
     for stream, pos, hash_ in _pages(connection, "unsealed", [], 1, [""]):
         last, chain = pos, hash_ or b""
-        for row in stored(connection, stream, pos + 1):
-            last, chain = row.pos, link(chain, row)
+        for page in pages(connection, stream, pos + 1):
+            for row in page:
+                last, chain = row.pos, link(chain, row)
         connection.execute(STATEMENTS["seal"], [stream, last, chain])
         streams, events = streams + 1, events + last - pos
         if streams % PAGE_EVENTS == 0:

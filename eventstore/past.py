@@ -7,7 +7,9 @@ from typing import Any, Literal
 import msgspec
 
 from eventstore.aggregate import Aggregate, load_state
-from eventstore.store import At, Connection, length, stored
+from eventstore.recorded import Connection
+from eventstore.shred import opened
+from eventstore.store import At, length, pages
 
 Fields = dict[str, Any]
 
@@ -50,13 +52,14 @@ def as_of(tx: Connection, stream: str, at: At, aggregate: Aggregate[Any] | None 
     version = length(tx, stream, at)
     if aggregate is None:
         state: Fields = {}
-        for row in stored(tx, stream, 0, version):
-            state |= msgspec.json.decode(row.data)
+        for page in pages(tx, stream, 0, version):
+            for row in opened(tx, page):
+                state |= msgspec.json.decode(row.data)
     else:
         loaded = load_state(tx, aggregate, aggregate.id_of(stream), at=version)
         state = loaded.state.model_dump(mode="json")
-    last = [row.at.astimezone(UTC) for row in stored(tx, stream, version - 1, version)]
-    return AsOf(stream, version, last[0] if last else None, state)
+    last = next(pages(tx, stream, max(0, version - 1), version), None)
+    return AsOf(stream, version, last[0].at.astimezone(UTC) if last else None, state)
 
 
 def difference(before: AsOf, after: AsOf) -> Difference:

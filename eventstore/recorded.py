@@ -8,7 +8,11 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+import psycopg
+
 from eventstore.contracts import Contracts, Event, Invalid
+
+Connection = psycopg.Connection[Any]
 
 
 @dataclass(frozen=True, slots=True)

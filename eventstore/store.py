@@ -10,15 +10,15 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-import psycopg
 from psycopg import sql
 from psycopg.errors import UniqueViolation
 
 from eventstore.contracts import Contracts, Event, Invalid
-from eventstore.recorded import NO_META, Meta, Recorded, Stored, new_id
+from eventstore.recorded import NO_META, Connection, Meta, Recorded, Stored, new_id
+from eventstore.shred import closed, opened
 from sinks.target import load_statements
 
 STATEMENTS = load_statements(Path(__file__).with_name("store.sql"))
@@ -29,7 +29,6 @@ ANY: Final = None
 TRIES_AT_ANY_END = 100
 PAGE_EVENTS = 1000
 
-Connection = psycopg.Connection[Any]
 At = int | datetime | None
 """A state of a stream: after so many events, as of a time, or (None) now."""
 
@@ -102,7 +101,7 @@ def append(
     named = [new_id() for _ in events] if ids is None else list(ids)
     if len(set(named)) != len(events):
         raise Invalid(f"{len(events)} event(s) need as many different ids, not {len(set(named))}")
-    data = [_encoded(contracts, event) for event in events]
+    data = closed(tx, stream, events, [_encoded(contracts, event) for event in events])
     of = [type(event).contract for event in events]
     rows = (
         f'["{id_}", "{its.name}", {its.version}, {text}]'
@@ -145,10 +144,10 @@ def _done_before(
     ids: Sequence[UUID],
 ) -> tuple[Recorded, ...] | None:
     """These very events, if they are there; None if no id is. Raises Conflict for all between."""
-    rows = tx.execute(STATEMENTS["by_id"], [ids]).fetchall()
+    rows = [Stored(*row) for row in tx.execute(STATEMENTS["by_id"], [ids])]
     if not rows:
         return None
-    there = tuple(Stored(*row).recorded(contracts) for row in rows)
+    there = tuple(row.recorded(contracts) for row in opened(tx, rows))
     first = there[0].pos
     same_place = [(one.stream, one.pos, one.id) for one in there] == [
         (stream, first + n, id_) for n, id_ in enumerate(ids)
@@ -195,22 +194,24 @@ def read(
     The events from position `start` up to, without it, `stop`; no more than a page of them is in
     memory. Raises Invalid for what these contracts cannot read.
     """
-    for row in stored(tx, stream, start, stop, page_events):
-        yield row.recorded(contracts)
+    for page in pages(tx, stream, start, stop, page_events):
+        for row in opened(tx, page):
+            yield row.recorded(contracts)
 
 
-def stored(
+def pages(
     tx: Connection,
     stream: str,
     start: int = 0,
     stop: int | None = None,
     page_events: int = PAGE_EVENTS,
-) -> Iterator[Stored]:
-    """As `read`, but as they are stored."""
+) -> Iterator[list[Stored]]:
+    """As `read`, but as they are stored, and by pages."""
     end = _LAST_POS if stop is None else stop
     while start < end:
         rows = tx.execute(STATEMENTS["page"], [stream, start, end, page_events]).fetchall()
-        yield from (Stored(*row) for row in rows)
+        if rows:
+            yield [Stored(*row) for row in rows]
         if len(rows) < page_events:
             return
         start = rows[-1][1] + 1

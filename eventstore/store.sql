@@ -29,6 +29,15 @@ CREATE TABLE IF NOT EXISTS eventstore.seals (
   at timestamptz NOT NULL DEFAULT clock_timestamp(),
   PRIMARY KEY (stream, pos)
 );
+CREATE TABLE IF NOT EXISTS eventstore.subject_keys (
+  subject text COLLATE "C" PRIMARY KEY,
+  id uuid NOT NULL UNIQUE,
+  key bytea NOT NULL CHECK (length(key) = 32),
+  at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE TABLE IF NOT EXISTS eventstore.subject_streams (
+  subject text COLLATE "C", stream text COLLATE "C", PRIMARY KEY (subject, stream)
+);
 CREATE OR REPLACE FUNCTION eventstore.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION '%.% is append-only: % is refused', TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_OP
@@ -44,7 +53,8 @@ ALTER TABLE eventstore.seals ENABLE ALWAYS TRIGGER seals_are_final;
 -- name: grant_append
 -- All that a service needs: it reads and appends.
 GRANT USAGE ON SCHEMA eventstore TO {role};
-GRANT SELECT, INSERT ON eventstore.events, eventstore.snapshots TO {role};
+GRANT SELECT, INSERT ON eventstore.events, eventstore.snapshots, eventstore.subject_keys,
+  eventstore.subject_streams TO {role};
 GRANT SELECT ON eventstore.seals TO {role};
 
 -- name: append

@@ -21,6 +21,7 @@ from eventstore.audit import History, Sealed, Verified
 from eventstore.check import Found
 from eventstore.past import AsOf
 from eventstore.past import Difference as StateDifference
+from eventstore.shred import Forgotten
 from tailrace.actions import Actions
 from tailrace.lag import Row, SourceRow
 from tailrace.parked.decide import Discarded, Redriven
@@ -185,6 +186,7 @@ OUTPUTS: Mapping[str, Output] = {
     "doctor": Output(Doctor, "Every check."),
     "events at": Output(AsOf, "The state of a stream as of then."),
     "events diff": Output(StateDifference, "What changed in the state of a stream."),
+    "events forget": Output(Forgotten, "What an erasure deleted."),
     "events history": Output(History, "Every event of a stream, with the hashes of its chain."),
     "events outbox-prune": Output(Pruned, "How many days of the outbox were emptied."),
     "events seal": Output(Sealed, "How much was sealed."),

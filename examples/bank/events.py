@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from eventstore.contracts import Contracts, Data, Event
+from eventstore.shred import Personal
 
 contracts = Contracts("/bank")
 
@@ -13,10 +14,10 @@ Cents = Annotated[int, Field(gt=0)]
 
 @contracts.event("account.opened")
 class Opened(Event):
-    """By a customer, who is named."""
+    """By a customer, whose name can be erased."""
 
     customer: str
-    owner: str
+    owner: Annotated[str, Personal("customer")]
 
 
 @contracts.event("money.deposited", version=2)

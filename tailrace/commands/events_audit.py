@@ -1,24 +1,21 @@
 """`tailrace events`: what the streams of the source database say, and whether they can be true."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tailrace.commands.config import DEFAULT_FILE, ConfigOption
+from tailrace.commands.events_store import JsonOption, echo, echo_json, store, there
 
 if TYPE_CHECKING:
     from datetime import datetime
-    from pathlib import Path
 
     from eventstore.aggregate import Aggregate
     from eventstore.store import At
-    from tailrace.databases import Connection
     from tailrace.progress import Listener
 
 StreamArgument = Annotated[str, typer.Argument(metavar="STREAM", help="Like account-42.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
 AggregateOption = Annotated[
     str | None,
     typer.Option(metavar="MODULE:ATTR", help="What makes their state; else they are put together."),
@@ -35,15 +32,15 @@ def history(
     """
     from eventstore import audit
 
-    with _store(config) as tx:
-        _there(tx, stream)
+    with store(config) as tx:
+        there(tx, stream)
         found = audit.history(tx, stream)
         if json:
-            _echo_json(audit.History(stream, list(found)))
+            echo_json(audit.History(stream, list(found)))
             return
         for entry in found:
             for line in _entry(entry):
-                _echo(line)
+                echo(line)
 
 
 def at(
@@ -66,15 +63,15 @@ def at(
         raise Problem("TR-EVT-022", "Give --time or --version, not both.", exit_code=USAGE)
     then = version if time is None else _time(time, "--time")
     folding = _aggregate(aggregate)
-    with _store(config) as tx:
-        _there(tx, stream)
+    with store(config) as tx:
+        there(tx, stream)
         found = as_of(tx, stream, then, folding)
     if json:
-        _echo_json(found)
+        echo_json(found)
         return
-    _echo(f"{stream} at version {found.version}, {_when(found.at)}")
+    echo(f"{stream} at version {found.version}, {_when(found.at)}")
     for name, value in found.state.items():
-        _echo(f"  {name}: {_value(value)}")
+        echo(f"  {name}: {_value(value)}")
 
 
 def diff(
@@ -94,13 +91,13 @@ def diff(
 
     begin, end = _moment(from_, "--from"), None if to is None else _moment(to, "--to")
     folding = _aggregate(aggregate)
-    with _store(config) as tx:
-        _there(tx, stream)
+    with store(config) as tx:
+        there(tx, stream)
         found = difference(*(as_of(tx, stream, then, folding) for then in (begin, end)))
     if json:
-        _echo_json(found)
+        echo_json(found)
         return
-    _echo(
+    echo(
         f"{stream} from version {found.from_version} to {found.to_version}:"
         f" {len(found.changes)} change(s)"
     )
@@ -110,7 +107,7 @@ def diff(
             "removed": f"- {_value(change.before)}",
             "changed": f"{_value(change.before)} -> {_value(change.after)}",
         }
-        _echo(f"  {change.path}: {sides[change.kind]}")
+        echo(f"  {change.path}: {sides[change.kind]}")
 
 
 def seal(config: ConfigOption = DEFAULT_FILE, json: JsonOption = False) -> None:
@@ -122,12 +119,12 @@ def seal(config: ConfigOption = DEFAULT_FILE, json: JsonOption = False) -> None:
     from eventstore import audit
     from tailrace.progress import shown
 
-    with _store(config, writes=True) as tx, shown() as listener:
+    with store(config, writes=True) as tx, shown() as listener:
         found = audit.seal(tx, _telling(listener, "sealed"))
     if json:
-        _echo_json(found)
+        echo_json(found)
     else:
-        _echo(f"{found.events:,} events of {found.streams:,} streams sealed")
+        echo(f"{found.events:,} events of {found.streams:,} streams sealed")
 
 
 def verify(
@@ -148,15 +145,52 @@ def verify(
     from tailrace.progress import shown
 
     folding = [each for name in aggregate or () if (each := _aggregate(name))]
-    with _store(config) as tx, shown() as listener:
+    with store(config) as tx, shown() as listener:
         found = audit.verify(tx, folding, _telling(listener, "checked"))
     if json:
-        _echo_json(found)
+        echo_json(found)
     else:
         for line in _verdict(found):
-            _echo(line)
+            echo(line)
     if not found.ok:
         raise typer.Exit(FAILED)
+
+
+def forget(
+    subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="Like customer-7.")],
+    reason: Annotated[str, typer.Option(help="Why; kept in the log of actions.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    config: ConfigOption = DEFAULT_FILE,
+    json: JsonOption = False,
+) -> None:
+    """
+    Erase somebody's personal fields, for ever and everywhere, by deleting the key that they need.
+
+    The events stay; such a field reads [erased] from now on. Snapshots that hold it are deleted.
+    """
+    from eventstore import shred
+    from tailrace.actions import log_of, os_actor
+    from tailrace.commands.confirm import confirm
+    from tailrace.config import load
+    from tailrace.exits import USAGE, Problem
+    from tailrace.source import spec_of
+
+    if not reason.strip():
+        raise Problem("TR-EVT-026", "Say why with --reason; it is logged.", exit_code=USAGE)
+    confirm(f"erase all personal fields of {subject}, for ever", yes, "TR-EVT-027")
+    pipeline = load(config)
+    log = log_of(pipeline, spec_of(pipeline))
+    with (
+        store(config, writes=True) as tx,
+        log.logged(os_actor(), "forget", subject, reason) as act,
+    ):
+        found = shred.forget(tx, subject)
+        tx.commit()
+        act.outcome = f"{found.keys} key(s) and {found.snapshots} snapshot(s) deleted"
+    if json:
+        echo_json(found)
+    else:
+        echo(f"{subject}: {act.outcome}, {len(found.streams)} stream(s) held it")
 
 
 COMMANDS: Mapping[str, Callable[..., None]] = {
@@ -165,47 +199,8 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "diff": diff,
     "seal": seal,
     "verify": verify,
+    "forget": forget,
 }
-
-
-@contextmanager
-def _store(config: "Path", *, writes: bool = False) -> "Iterator[Connection]":
-    """The source database; raises Problem for what can be mended."""
-    import psycopg
-    from psycopg.errors import InvalidSchemaName, UndefinedTable
-
-    from eventstore.contracts import Invalid
-    from tailrace.config import load
-    from tailrace.databases import connect, why
-    from tailrace.exits import Problem
-
-    pipeline = load(config)
-    try:
-        with connect(pipeline.source.dsn, "source database") as connection:
-            connection.read_only = not writes
-            yield connection
-    except (UndefinedTable, InvalidSchemaName) as error:
-        raise Problem(
-            "TR-EVT-023",
-            "The source database has no event store, or only a part of it: let the service call"
-            " eventstore.store.create_schema.",
-        ) from error
-    except psycopg.Error as error:
-        raise Problem("TR-EVT-024", f"The event store cannot be used: {why(error)}.") from error
-    except Invalid as error:
-        raise Problem(
-            "TR-EVT-025", f"An event cannot be read: {error}. Its code or its data is at fault."
-        ) from error
-
-
-def _there(tx: "Connection", stream: str) -> None:
-    from eventstore.store import length
-    from tailrace.exits import Problem
-
-    if not length(tx, stream):
-        raise Problem(
-            "TR-EVT-020", f"There is no stream {stream!r:.80}. Streams are named like account-42."
-        )
 
 
 def _aggregate(named: str | None) -> "Aggregate[Any] | None":
@@ -270,15 +265,3 @@ def _value(value: Any) -> str:
     import msgspec
 
     return msgspec.json.encode(value).decode()
-
-
-def _echo(line: str) -> None:
-    from tailrace.parked.plain import plain
-
-    typer.echo(plain(line))
-
-
-def _echo_json(found: Any) -> None:
-    import msgspec
-
-    typer.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())

@@ -47,6 +47,7 @@ def check_events(check: Callable[..., Any], dsn: str) -> None:
     assert check("events diff", "account-1", "--from", "0")["changes"]
     assert check("events seal")["events"] == 1
     assert check("events verify")["ok"]
+    check("events forget", "nobody", "--reason", "a test", "--yes")
 
 
 def test_every_command_prints_what_its_schema_says(

@@ -10,12 +10,11 @@ import psycopg
 import pytest
 
 from eventstore.contracts import Event, Invalid
-from eventstore.recorded import Meta, new_id
+from eventstore.recorded import Connection, Meta, new_id
 from eventstore.store import (
     ANY,
     NEW,
     Conflict,
-    Connection,
     append,
     create_schema,
     length,

@@ -11,7 +11,8 @@ from psycopg.conninfo import make_conninfo
 from psycopg.errors import InsufficientPrivilege
 
 from eventstore.aggregate import execute, load_state
-from eventstore.store import Connection, create_schema, grant_append
+from eventstore.recorded import Connection
+from eventstore.store import create_schema, grant_append
 from examples.bank.account import Deposit, Open, account, decide
 from tailrace.harness.databases import Databases
 

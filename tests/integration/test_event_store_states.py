@@ -1,6 +1,7 @@
 """Loaded states are the folds of their events, with and without snapshots."""
 
 import dataclasses
+import re
 import secrets
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,10 +14,11 @@ from hypothesis import strategies as st
 
 from eventstore.aggregate import Loaded, execute, load_state, save_snapshot
 from eventstore.contracts import Event
-from eventstore.store import Conflict, Connection, append, create_schema, load
+from eventstore.recorded import Connection
+from eventstore.store import Conflict, append, create_schema, load
 from examples.bank.account import Account, Deposit, Open, Refused, Withdraw, account, decide
 from examples.bank.events import Closed, Deposited, Opened, Withdrawn, contracts
-from examples.bank.load import open_accounts, total_cents, work_together
+from examples.bank.load import main as work_at_the_bank
 from tailrace.harness.databases import Databases
 
 OPEN = Open("c1", "Ada")
@@ -156,8 +158,19 @@ def test_a_command_gives_up_at_last(tx: Connection) -> None:
     assert len(tries) == 3
 
 
-def test_the_bank_loses_no_cent(dsn: str) -> None:
-    open_accounts(dsn, 3)
-    done = work_together(dsn, accounts=3, writers=4, commands=200)
-    assert done.done + done.refused == 200
-    assert total_cents(dsn, 3) == done.cents
+def test_the_bank_loses_no_cent(
+    dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BANK_DSN", dsn)
+    work_at_the_bank(accounts=3, writers=4, commands=200)
+    work_at_the_bank(accounts=3, writers=4, commands=40)
+    said = re.fullmatch(
+        r"(\d+) done, (\d+) refused; .*\n(\d+) done, (\d+) refused; (\d+) cents are in the bank.\n",
+        capsys.readouterr().out,
+    )
+    assert said is not None
+    done = [int(number) for number in said.groups()]
+    assert sum(done[:4]) == 240
+    with psycopg.connect(dsn) as connection:
+        states = [load_state(connection, account, id_).state for id_ in "012"]
+    assert sum(state.balance_cents for state in states) == done[4] > 0

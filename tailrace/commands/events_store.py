@@ -1,0 +1,68 @@
+"""What the commands on the event store share: its database, and how they print."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from tailrace.databases import Connection
+
+JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
+
+
+@contextmanager
+def store(config: Path, *, writes: bool = False) -> "Iterator[Connection]":
+    """The source database. Raises Problem for what can be mended, in the block, too."""
+    import psycopg
+    from psycopg.errors import InvalidSchemaName, UndefinedTable
+
+    from eventstore.contracts import Invalid
+    from tailrace.config import load
+    from tailrace.databases import connect, why
+    from tailrace.exits import Problem
+
+    pipeline = load(config)
+    try:
+        with connect(pipeline.source.dsn, "source database") as connection:
+            connection.read_only = not writes
+            yield connection
+    except (UndefinedTable, InvalidSchemaName) as error:
+        raise Problem(
+            "TR-EVT-023",
+            "The source database has no event store, or only a part of it: let the service call"
+            " eventstore.store.create_schema.",
+        ) from error
+    except psycopg.Error as error:
+        raise Problem("TR-EVT-024", f"The event store cannot be used: {why(error)}.") from error
+    except Invalid as error:
+        raise Problem(
+            "TR-EVT-025", f"An event cannot be read: {error}. Its code or its data is at fault."
+        ) from error
+
+
+def there(tx: "Connection", stream: str) -> None:
+    """Raises Problem (TR-EVT-020) where there is no such stream."""
+    from eventstore.store import length
+    from tailrace.exits import Problem
+
+    if not length(tx, stream):
+        raise Problem(
+            "TR-EVT-020", f"There is no stream {stream!r:.80}. Streams are named like account-42."
+        )
+
+
+def echo(line: str) -> None:
+    """A line for people, in which nothing moves the cursor."""
+    from tailrace.parked.plain import plain
+
+    typer.echo(plain(line))
+
+
+def echo_json(found: Any) -> None:
+    """As `--json` shows it."""
+    import msgspec
+
+    typer.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
