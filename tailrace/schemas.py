@@ -216,6 +216,7 @@ ACTS: Mapping[str, str] = {
     "connector restart": "acts; then see `tailrace connector status --json`",
     "connector resume": "acts; then see `tailrace connector status --json`",
     "dashboard": "serves; the same data is at `tailrace top --json`",
+    "events create": "acts",
     "events docs": "writes files",
     "events export": "writes files; what it would refuse is in `tailrace events check --json`",
     "projections build": "acts; then see `tailrace projections list --json`",
