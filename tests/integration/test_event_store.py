@@ -112,6 +112,17 @@ def test_of_two_at_once_the_later_one_waits_and_leaves_nothing_half(
         assert positions(rival, "account-1") == ([0, 1, 2, 3] if expected is ANY else [0])
 
 
+def test_above_read_committed_postgres_says_it_its_way(tx: Connection, dsn: str) -> None:
+    tx.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    assert length(tx, "account-1") == 0
+    with psycopg.connect(dsn) as rival:
+        append(rival, contracts, "account-1", [OPENED], expected=NEW)
+    with pytest.raises(psycopg.errors.SerializationFailure):
+        append(tx, contracts, "account-1", [OPENED], expected=NEW)
+    tx.rollback()
+    assert positions(tx, "account-1") == [0]
+
+
 @pytest.mark.parametrize("careful", [True, False])
 def test_no_event_of_many_writers_is_lost(dsn: str, careful: bool) -> None:
     """`careful` ones say which version they saw, and try again on a conflict."""
