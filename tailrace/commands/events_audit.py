@@ -203,11 +203,11 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
 }
 
 
-def _aggregate(named: str | None) -> "Aggregate[Any] | None":
+def _aggregate(name: str | None) -> "Aggregate[Any] | None":
     from eventstore.aggregate import Aggregate
-    from tailrace.attribute import attribute
+    from tailrace import named
 
-    return attribute(named, Aggregate) if named else None
+    return named.load(name, Aggregate) if name else None
 
 
 def _moment(text: str, option: str) -> "At":

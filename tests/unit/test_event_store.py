@@ -24,8 +24,6 @@ from examples.bank.account import (
     decide,
 )
 from examples.bank.events import Closed, Deposited, Opened, Withdrawn, contracts
-from tailrace.attribute import attribute
-from tailrace.exits import Problem
 
 ROW = Stored(
     "account-1",
@@ -157,10 +155,3 @@ def test_every_event_of_the_bank_can_be_read() -> None:
     assert contracts.missing_upcasters() == []
     old = contracts.decode("money.deposited", 1, {"amount": 0.29})
     assert old == Deposited(amount_cents=29)
-
-
-def test_an_object_of_the_users_code() -> None:
-    assert attribute("examples.bank.account:account", type(account)) is account
-    for named in ("nothing", "nothing.here:x", "examples.bank.account:", "examples.bank.account:x"):
-        with pytest.raises(Problem, match="TR-EVT-021"):
-            attribute(named, type(account))
