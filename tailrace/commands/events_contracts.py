@@ -177,7 +177,7 @@ def _to_deploy(contracts: Contracts, committed: Catalogue) -> Iterator[str]:
 def _show_json(contracts: Contracts, compared: Compared) -> None:
     import msgspec
 
-    from tailrace.schemas import ContractsCheck
+    from tailrace.outputs import ContractsCheck
 
     found = ContractsCheck(
         source=contracts.source,
