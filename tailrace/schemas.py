@@ -176,9 +176,7 @@ class Output:
 OUTPUTS: Mapping[str, Output] = {
     "actions": Output(Actions, "What operators did, the newest first."),
     "config show": Output(
-        dict[str, Setting],
-        "By dotted key with --origin, else values alone.",
-        (dict[str, Any],),
+        dict[str, Setting], "By dotted key with --origin, else values alone.", (dict[str, Any],)
     ),
     "connector plan": Output(ConnectorPlan, "What source and Connect still need."),
     "connector status": Output(ConnectorStatus, "The connector as it is."),
@@ -216,6 +214,7 @@ ACTS: Mapping[str, str] = {
     "connector restart": "acts; then see `tailrace connector status --json`",
     "connector resume": "acts; then see `tailrace connector status --json`",
     "dashboard": "serves; the same data is at `tailrace top --json`",
+    "events create": "makes tables",
     "events docs": "writes files",
     "events export": "writes files; what it would refuse is in `tailrace events check --json`",
     "projections build": "acts; then see `tailrace projections list --json`",
