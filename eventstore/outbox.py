@@ -118,10 +118,11 @@ def prune(
         time.sleep(LOOK_EVERY_S)
     # Nobody writes a day that has passed, unless a week went by since it was closed.
     still = set(_passed(connection, keep_days))
-    for day in full:
-        if day in still:
-            with _locking(connection, day):
-                _execute(connection, "empty_day", day)
+    with connection.transaction():
+        for day in full:
+            if day in still:
+                with _locking(connection, day):
+                    _execute(connection, "empty_day", day)
     return len(full)
 
 

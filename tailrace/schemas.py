@@ -54,9 +54,7 @@ class Output:
 OUTPUTS: Mapping[str, Output] = {
     "actions": Output(Actions, "What operators did, the newest first."),
     "config show": Output(
-        dict[str, Setting],
-        "By dotted key with --origin, else values alone.",
-        (dict[str, Any],),
+        dict[str, Setting], "By dotted key with --origin, else values alone.", (dict[str, Any],)
     ),
     "connector plan": Output(ConnectorPlan, "What source and Connect still need."),
     "connector status": Output(ConnectorStatus, "The connector as it is."),
