@@ -1,7 +1,7 @@
 """
-Read models of an event store: `python -m bench.projections`. Takes about two minutes.
+Read models of an event store: `python -m bench.projections`. Takes about six minutes.
 
-How fast each form of projection is built from a store of a million events, and how long after its
+How fast each form of projection is built from a store of half a million events, and how long after its
 commit an event that is published 100 times a second is visible in a read model.
 """
 
@@ -51,7 +51,7 @@ WARM_UP = 200
 
 
 def main(
-    events: Annotated[int, typer.Option(min=1000, help="In the store.")] = 1_000_000,
+    events: Annotated[int, typer.Option(min=1000, help="In the store.")] = 500_000,
     streams: Annotated[int, typer.Option(min=1, help="That they are in.")] = 10_000,
     rounds: Annotated[int, typer.Option(min=1, help="Of each form, in turn.")] = 3,
     seconds: Annotated[float, typer.Option(min=1, help="Of publishing.")] = 30.0,

@@ -1,30 +1,32 @@
 """The page of events over a real store: read models, and what happened to a stream."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import psycopg
 import pytest
 from playwright.sync_api import Browser, expect
 
+from devstack import AnyStack
 from eventstore import store
 from eventstore.recorded import Meta
-from tailrace.harness.cdc import Cdc
+from tailrace.harness.factory import Factory
 from tests import ledger
 from tests.books import DDL, TABLE, book, describe, done
 from tests.browser import NARROW, WIDE, Visitor, chromium
 from tests.e2e.test_dashboard import EVIL, TOKEN, Shown
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium() as opened:
         yield opened
 
 
-@pytest.fixture
-def shown(cdc: Callable[..., Cdc], tmp_path: Path) -> Iterator[Shown]:
-    books = cdc(DDL, [TABLE], watch_effects=False)
+@pytest.fixture(scope="module")
+def shown(stack: AnyStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    folder = tmp_path_factory.mktemp("events")
+    factory = Factory(stack, folder, update_golden=False)
+    books = factory(DDL, [TABLE], watch_effects=False)
     describe(books, {"balances": "one_v1", "next": "one_v2"})
     books.register()
     book(books, "42", 7, 8)
@@ -33,9 +35,10 @@ def shown(cdc: Callable[..., Cdc], tmp_path: Path) -> Iterator[Shown]:
         meta = Meta(actor="ada", correlation="r-1")
         store.append(tx, ledger.contracts, "account-42", noted, expected=store.ANY, meta=meta)
     done(books, "projections", "build", "balances")
-    opened = Shown(books, tmp_path / "history.sqlite")
+    opened = Shown(books, folder / "history.sqlite")
     yield opened
     opened.stop()
+    factory.close()
 
 
 def test_read_models_and_the_past_of_a_stream(shown: Shown, browser: Browser) -> None:
