@@ -1,8 +1,8 @@
 """
 Read models of an event store: `python -m bench.projections`. Takes about six minutes.
 
-How fast each form of projection is built from a store of half a million events, and how long after its
-commit an event that is published 100 times a second is visible in a read model.
+How fast each form of projection is built from a store of half a million events, and how long after
+its commit an event that is published 100 times a second is visible in a read model.
 """
 
 import json

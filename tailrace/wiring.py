@@ -7,7 +7,7 @@ Nothing else in the project knows which adapter stands behind a seam.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from connectors.spec import OUTBOX
 from consumer.deadletter import KafkaDeadLetters
@@ -16,12 +16,10 @@ from consumer.dedup import RedisDeduplicator
 from consumer.kafka import KafkaSource, Limits
 from consumer.ports import Decoder, Observer, Sink
 from consumer.worker import Worker
+from sinks.marks import SinkDecides
 from sinks.postgres import PostgresSink
 from tailrace import named
 from tailrace.config import EVENTS, Pipeline, ProjectionSink, SubscriberSink
-
-if TYPE_CHECKING:
-    from eventstore.subscriber_sink import InboxDecides
 
 Reached = Callable[[str], None]
 
@@ -113,7 +111,7 @@ class _Parts(NamedTuple):
     """What differs from one type of sink to the other."""
 
     decoder: Decoder
-    dedup: "RedisDeduplicator | InboxDecides"
+    dedup: RedisDeduplicator | SinkDecides
     sink: Sink
 
 
@@ -121,10 +119,10 @@ def _parts(pipeline: Pipeline, name: str, observe: Observer, reached: Reached) -
     settings, group = pipeline.sinks[name], group_of(pipeline, name)
     if isinstance(settings, SubscriberSink):
         return _subscriber(settings, group, reached)
-    dedup = RedisDeduplicator(pipeline.redis.url, group, observe)
     if isinstance(settings, ProjectionSink):
         projection = _projection(settings, group, pipeline.source.dsn, reached)
-        return _Parts(DebeziumDecoder([EVENTS]), dedup, projection)
+        return _Parts(DebeziumDecoder([EVENTS]), SinkDecides(), projection)
+    dedup = RedisDeduplicator(pipeline.redis.url, group, observe)
     tables, placeholder = settings.tables, pipeline.source.placeholder
     mirror = PostgresSink(settings.dsn, group, tables, placeholder, reached=reached)
     return _Parts(DebeziumDecoder(tables), dedup, mirror)
@@ -146,4 +144,4 @@ def _subscriber(settings: SubscriberSink, group: str, reached: Reached) -> _Part
 
     subscriber = named.load(settings.module, Subscriber)
     sink = subscriber_sink.SubscriberSink(settings.dsn, group, subscriber, reached=reached)
-    return _Parts(EventDecoder(subscriber), subscriber_sink.InboxDecides(), sink)
+    return _Parts(EventDecoder(subscriber), SinkDecides(), sink)
