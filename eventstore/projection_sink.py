@@ -16,6 +16,7 @@ from consumer.event import Batch, ChangeEvent, Mark, Outcome, TopicPartition
 from eventstore.contracts import Invalid
 from eventstore.projection import Projection
 from eventstore.recorded import Stored
+from eventstore.shred import MARK, opened
 from eventstore.travel import TABLE, copied, sift, stored
 from eventstore.versions import STATEMENTS, Build, find
 from sinks import refusal
@@ -48,6 +49,7 @@ class ProjectionSink:
         self._ledger = Ledger(sink)
         self._reached = reached
         self._connection: Connection | None = None
+        self._store_connection: Connection | None = None
 
     def positions(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, Mark]:
         """Raises Busy until it is built, and Refused where another version was."""
@@ -69,8 +71,9 @@ class ProjectionSink:
             raise
 
     def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
+        for connection in (self._connection, self._store_connection):
+            if connection is not None:
+                connection.close()
 
     def _apply(self, batch: Batch) -> Outcome:
         connection = self._connect()
@@ -88,7 +91,7 @@ class ProjectionSink:
         if sifted.has_gaps:
             sifted = sift(self._filled(batch.changes, events, next_pos), next_pos)
         if sifted.fresh:
-            project(connection, self._projection, sifted.fresh)
+            project(connection, self._projection, sifted.fresh, self._store)
             columns = list(sifted.next_pos), list(sifted.next_pos.values())
             connection.execute(STATEMENTS["reach"], [self._sink, *columns])
         self._reached("before commit")
@@ -104,17 +107,16 @@ class ProjectionSink:
         filled: list[Stored] = []
         reached = dict(next_pos)
         refused: list[tuple[ChangeEvent, str]] = []
-        with psycopg.connect(self._store_dsn, options=SESSION, connect_timeout=5) as store:
-            for change, event in zip(changes, events, strict=True):
-                start = reached.get(event.stream, 0)
-                if event.pos > start:
-                    missing = _missing(store, event, start)
-                    if len(missing) < event.pos - start:
-                        refused.append((change, _unknown(event, start + len(missing))))
-                        continue
-                    filled += missing
-                filled.append(event)
-                reached[event.stream] = max(start, event.pos + 1)
+        for change, event in zip(changes, events, strict=True):
+            start = reached.get(event.stream, 0)
+            if event.pos > start:
+                missing = _missing(self._store(), event, start)
+                if len(missing) < event.pos - start:
+                    refused.append((change, _unknown(event, start + len(missing))))
+                    continue
+                filled += missing
+            filled.append(event)
+            reached[event.stream] = max(start, event.pos + 1)
         if refused:
             raise Rejected(refused)
         return filled
@@ -139,6 +141,13 @@ class ProjectionSink:
                 "another name, build it, and switch to it with `tailrace projections switch`"
             )
 
+    def _store(self) -> Connection:
+        if self._store_connection is None or self._store_connection.closed:
+            self._store_connection = psycopg.connect(
+                self._store_dsn, options=SESSION, connect_timeout=5, autocommit=True
+            )
+        return self._store_connection
+
     def _connect(self) -> Connection:
         if self._connection is None or self._connection.closed:
             self._connection = connect(self._dsn, self._projection)
@@ -156,14 +165,22 @@ def connect(dsn: str, projection: Projection) -> Connection:
     return connection
 
 
-def project(connection: Connection, projection: Projection, events: Sequence[Stored]) -> None:
+def project(
+    connection: Connection,
+    projection: Projection,
+    events: Sequence[Stored],
+    store: Callable[[], Connection],
+) -> None:
     """
-    Lets the version have these events, in the open transaction. Raises Busy for whatever its
-    code raises: no event is left out, so the rest waits until the code is mended.
+    Lets the version have these events, in the open transaction. `store` is asked for the keys of
+    personal fields. Raises Busy for whatever its code raises: no event is left out, so the rest
+    waits until the code is mended.
     """
-    handled = [event for event in events if event.type in projection.events]
+    handled: Sequence[Stored] = [event for event in events if event.type in projection.events]
     if not handled:
         return
+    if projection.apply is not None and any(MARK in event.data for event in handled):
+        handled = opened(store(), handled)
     try:
         if projection.apply is not None:
             contracts = projection.contracts

@@ -121,7 +121,7 @@ def _fill(store: Connection, target: Connection, window: _Window, progress: Prog
             target.execute(NO_LIMIT)
             if projection.statement is None:
                 events = [Stored(*row) for row in _rows(store, window.after(after))]
-                project(target, projection, events)
+                project(target, projection, events, lambda: store)
                 count += len(events)
             else:
                 lines = list(_lines(store, window.after(after)))

@@ -4,7 +4,7 @@ import json
 import threading
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import psycopg
@@ -13,9 +13,11 @@ import pytest
 from consumer.errors import Busy, Fenced, Refused, Rejected
 from consumer.event import Batch, ChangeEvent, Mark, Position, Record, Span
 from eventstore import rebuild, store, versions
+from eventstore.contracts import Contracts, Event
 from eventstore.projection import Projection, Tx, projection
 from eventstore.projection_sink import ProjectionSink
 from eventstore.recorded import Recorded
+from eventstore.shred import Personal, forget
 from eventstore.travel import TABLE
 from tailrace.harness.databases import Databases
 from tests import ledger
@@ -316,3 +318,51 @@ def test_a_version_of_a_range_of_time(books: Books) -> None:
 
 def _silent(done: int, of: int) -> None:
     pass
+
+
+def test_personal_fields_are_readable_until_they_are_erased(books: Books) -> None:
+    people = Contracts("/people")
+
+    @people.event("person.named")
+    class Named(Event):
+        person: str
+        name: Annotated[str, Personal("person")]
+
+    def declare(version: int) -> Projection:
+        @projection(
+            "names",
+            version=version,
+            contracts=people,
+            events=[Named],
+            tables="CREATE TABLE names (person text PRIMARY KEY, name text)",
+        )
+        def names(tx: Tx, recorded: Recorded) -> None:
+            event = recorded.event
+            assert isinstance(event, Named)
+            tx.execute("INSERT INTO names VALUES (%s, %s)", [event.person, event.name])
+
+        return names
+
+    def named(person: str) -> None:
+        with psycopg.connect(books.dsn) as tx:
+            events = [Named(person=person, name=person.upper())]
+            store.append(tx, people, f"person-{person}", events, expected=store.NEW)
+
+    def shown() -> list[tuple[Any, ...]]:
+        with psycopg.connect(books.dsn) as connection:
+            return connection.execute("SELECT * FROM names.names ORDER BY 1").fetchall()
+
+    named("ada")
+    first = declare(1)
+    books.build(first)
+    named("bob")
+    (change,) = books.changes(("person-bob", 0))
+    assert b"BOB" not in bytes(change.after)
+    books.sink(first).apply(books.batch([change], 0))
+    assert shown() == [("ada", "ADA"), ("bob", "BOB")]
+    with psycopg.connect(books.dsn) as tx:
+        forget(tx, "ada")
+    books.build(declare(2), "again")
+    with psycopg.connect(books.dsn) as tx:
+        versions.switch(tx, "again")
+    assert shown() == [("ada", "[erased]"), ("bob", "BOB")]
