@@ -21,6 +21,7 @@ from tailrace.harness.cdc import Cdc
 from tailrace.harness.topics import records
 
 hotel = Contracts("hotel")
+from tests.e2e.test_json import printed
 
 
 @hotel.event("hotel.room.held", 2)
@@ -197,7 +198,7 @@ def days_that_have_passed_are_emptied(pipe: Cdc, count: int) -> None:
         with pipe.at() as at:
             at.connect.resume(pipe.name)
         done = pipe.command("events", "outbox-prune", "--json")
-        assert json.loads(done.stdout)["emptied_days"] >= 3, done.stderr
+        assert printed("events outbox-prune", done.stdout)["emptied_days"] >= 3, done.stderr
         assert source.execute(LEFT).fetchone() == today
     with psycopg.connect(pipe.source_dsn) as tx:
         publish(tx, hotel, "room", "r-6", [held("after")])
