@@ -19,9 +19,9 @@ from eventstore.envelope import envelope
 from eventstore.outbox import NotConfirmed, id_from, prune, publish
 from tailrace.harness.cdc import Cdc
 from tailrace.harness.topics import records
+from tests.e2e.test_json import printed
 
 hotel = Contracts("hotel")
-from tests.e2e.test_json import printed
 
 
 @hotel.event("hotel.room.held", 2)
