@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import psutil
 import pytest
@@ -49,13 +50,18 @@ def test_lost_and_silent(stack: AnyStack, live: Cdc, watch: Watched) -> None:
         server = stack.part(name)
         server.kill()
         try:
-            assert watch.until_wrong(looks=LOOKS).state in states, watch.seen[-LOOKS:]
+            is_said = partial(_is_among, watch, states)
+            watch.until_true(is_said, f"{name} is lost: {states}", "pipeline", LOOKS)
             watch.steady(*WRONG, looks=5)
         finally:
             server.start()
         watch.until("IDLE")
     _silent(stack, watch)
     _workless(live, watch)
+
+
+def _is_among(watch: Watched, states: set[str]) -> bool:
+    return watch.verdict().state in states
 
 
 def _silent(stack: AnyStack, watch: Watched) -> None:
