@@ -193,12 +193,18 @@ def drop(pipeline: Pipeline, sink: str, actor: Actor, reason: str) -> str | None
 def _builds(dsn: str, what: str) -> Mapping[str, Build] | Away:
     try:
         with database(dsn, what) as connection:
-            try:
-                return versions.listed(connection)
-            except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
-                return {}
+            return builds_of(connection)
     except Away as away:
         return away
+
+
+def builds_of(connection: Connection) -> Mapping[str, Build]:
+    """The versions of a database, by consumer group; none where nothing was ever built."""
+    try:
+        with connection.transaction():
+            return versions.listed(connection)
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+        return {}
 
 
 def _settings(pipeline: Pipeline, sink: str) -> ProjectionSink:
