@@ -150,6 +150,8 @@ def switch(
     if new.is_live:
         return new.schema
     apart = [str(one) for one in compared(pipeline, sink) if not one.is_none]
+    if new.state == "past":
+        apart = [*apart, "it was built with --until and does not follow the log"]
     if apart and not even_if_differing:
         raise Problem(
             "TR-EVT-082",

@@ -27,7 +27,7 @@ def list_(config: ConfigOption = DEFAULT_FILE, json: JsonOption = False) -> None
         typer.echo(msgspec.json.encode(found).decode())
     for one in () if json else found:
         version = f"{one.projection} v{one.version}" if one.projection else "?"
-        state = "built, and what readers see" if one.is_live else one.state or one.trouble
+        state = f"{one.state}, and what readers see" if one.is_live else one.state or one.trouble
         typer.echo(f"{one.sink:<24} {version:<32} {state}")
 
 
