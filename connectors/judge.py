@@ -76,8 +76,12 @@ def _table(spec: ConnectorSpec, wanted: SourceTable, table: Table | None) -> Ite
     if table is None:
         yield Finding(
             errors.TABLE_MISSING,
-            f"There is no table {wanted.full} in the source: create it first, or correct its name"
-            " (names are case-sensitive here).",
+            f"There is no table {wanted.full} in the source: "
+            + (
+                "run `tailrace events create`."
+                if wanted.schema == "eventstore"
+                else "create it first, or correct its name (names are case-sensitive here)."
+            ),
         )
         return
     if table.kind not in "rp" or table.persistence != "p":

@@ -33,7 +33,7 @@ def load(name: str, kind: type[T]) -> T:
     if not isinstance(found, kind):
         raise Problem(
             "TR-EVT-004",
-            f"{name} is a {type(found).__name__}, and a {kind.__name__} is needed"
+            f"{name} is of type {type(found).__name__}, and {kind.__name__} is needed"
             f"{_have(module, kind)}.",
         )
     return found
@@ -80,7 +80,7 @@ def _module(name: str) -> Any:
 
 def _have(module: Any, kind: type) -> str:
     fitting = sorted(name for name, value in vars(module).items() if isinstance(value, kind))
-    return f"; of a {kind.__name__} it has {', '.join(fitting)}" if fitting else ""
+    return f"; of type {kind.__name__} it has {', '.join(fitting)}" if fitting else ""
 
 
 def _where(error: BaseException) -> str:

@@ -150,6 +150,8 @@ def switch(
     if new.is_live:
         return new.schema
     apart = [str(one) for one in compared(pipeline, sink) if not one.is_none]
+    if new.state == "past":
+        apart = [*apart, "it was built with --until and does not follow the log"]
     if apart and not even_if_differing:
         raise Problem(
             "TR-EVT-082",
@@ -193,12 +195,18 @@ def drop(pipeline: Pipeline, sink: str, actor: Actor, reason: str) -> str | None
 def _builds(dsn: str, what: str) -> Mapping[str, Build] | Away:
     try:
         with database(dsn, what) as connection:
-            try:
-                return versions.listed(connection)
-            except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
-                return {}
+            return builds_of(connection)
     except Away as away:
         return away
+
+
+def builds_of(connection: Connection) -> Mapping[str, Build]:
+    """The versions of a database, by consumer group; none where nothing was ever built."""
+    try:
+        with connection.transaction():
+            return versions.listed(connection)
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+        return {}
 
 
 def _settings(pipeline: Pipeline, sink: str) -> ProjectionSink:

@@ -89,6 +89,9 @@ class ProjectionSink(Section, frozen=True, tag_field="type", tag="projection"):
 
 Sink = PostgresSink | ProjectionSink | SubscriberSink
 
+# The records of both are keyed by what they are about, so as rows they would replace each other.
+_TAKEN_BY = {OUTBOX: "subscriber", EVENTS: "projection"}
+
 
 def completed(name: str, sink: Sink, tables: tuple[str, ...], pipeline: str) -> Sink:
     """
@@ -108,12 +111,17 @@ def completed(name: str, sink: Sink, tables: tuple[str, ...], pipeline: str) -> 
                 f"sinks.{name} follows {EVENTS}, which source.tables does not have; add it there."
             )
         return sink
-    mirrored = tuple(table for table in tables if table != OUTBOX)
-    if OUTBOX in sink.tables or not mirrored:
-        raise at_odds(
-            f"sinks.{name} would mirror {OUTBOX}, whose rows leave as events; a sink of type"
-            " subscriber takes those. Give it other tables, or remove it."
-        )
+    return _mirror(name, sink, tables)
+
+
+def _mirror(name: str, sink: PostgresSink, tables: tuple[str, ...]) -> PostgresSink:
+    mirrored = tuple(table for table in tables if table not in _TAKEN_BY)
+    for events, kind in _TAKEN_BY.items():
+        if events in sink.tables or (events in tables and not mirrored):
+            raise at_odds(
+                f"sinks.{name} would mirror {events}, whose rows leave as events; a sink of type"
+                f" {kind} takes those. Give it other tables, or remove it."
+            )
     for table in sink.tables:
         if table not in tables:
             raise at_odds(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tailrace.commands.config import DEFAULT_FILE, ConfigOption
-from tailrace.commands.events_store import JsonOption, echo, echo_json, store, there
+from tailrace.commands.events_store import JsonOption, echo, echo_json, moment, store, there
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -61,7 +61,7 @@ def at(
 
     if time is not None and version is not None:
         raise Problem("TR-EVT-022", "Give --time or --version, not both.", exit_code=USAGE)
-    then = version if time is None else _time(time, "--time")
+    then = version if time is None else moment(time, "--time")
     folding = _aggregate(aggregate)
     with store(config) as tx:
         there(tx, stream)
@@ -211,23 +211,7 @@ def _aggregate(name: str | None) -> "Aggregate[Any] | None":
 
 
 def _moment(text: str, option: str) -> "At":
-    return int(text) if text.isascii() and text.isdigit() else _time(text, option)
-
-
-def _time(text: str, option: str) -> "datetime":
-    from datetime import UTC, datetime
-
-    from tailrace.exits import USAGE, Problem
-
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise Problem(
-            "TR-EVT-022",
-            f"{option} must be a time like 2026-01-31T12:00, not {text!r:.60}.",
-            exit_code=USAGE,
-        ) from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return int(text) if text.isascii() and text.isdigit() else moment(text, option)
 
 
 def _telling(listener: "Listener", done: str) -> Callable[[int], None]:

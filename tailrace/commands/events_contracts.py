@@ -68,15 +68,10 @@ def check(
     Exit code 0: every event that was published can be read, by the old code and by the new; 1: a
     sentence for each problem, with the consumers that it would break.
     """
-    from tailrace.exits import FAILED, Problem
+    from tailrace.exits import FAILED
 
     contracts = _contracts(name)
-    if not against.is_dir():
-        raise Problem(
-            "TR-EVT-009",
-            f"There is no catalogue {against}; write it with"
-            f" `tailrace events export {name} --to {against}` and commit it.",
-        )
+    _there(against, name)
     committed, compared = _compared(contracts, against)
     if as_json:
         _show_json(contracts, compared)
@@ -113,6 +108,8 @@ def docs(
     from tailrace.named import users_code
 
     contracts = _contracts(name)
+    if catalogue:
+        _there(catalogue, name)
     with users_code("Making an example"), _catalogue(catalogue or to):
         committed = load_catalogue(catalogue) if catalogue else Catalogue()
         found = overview(contracts, committed, topic)
@@ -122,6 +119,17 @@ def docs(
         for file, text in (("asyncapi.yaml", api), ("events.html", page.render(found))):
             (to / file).write_text(text, encoding="utf-8")
             typer.echo(to / file)
+
+
+def _there(catalogue: Path, name: str) -> None:
+    from tailrace.exits import Problem
+
+    if not catalogue.is_dir():
+        raise Problem(
+            "TR-EVT-009",
+            f"There is no catalogue {catalogue}; write it with"
+            f" `tailrace events export {name} --to {catalogue}` and commit it.",
+        )
 
 
 @contextmanager

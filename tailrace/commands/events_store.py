@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from tailrace.databases import Connection
 
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
@@ -32,8 +34,8 @@ def store(config: Path, *, writes: bool = False) -> "Iterator[Connection]":
     except (UndefinedTable, InvalidSchemaName) as error:
         raise Problem(
             "TR-EVT-023",
-            "The source database has no event store, or only a part of it: let the service call"
-            " eventstore.store.create_schema.",
+            "The source database has no event store, or only a part of it: run"
+            " `tailrace events create`.",
         ) from error
     except psycopg.Error as error:
         raise Problem("TR-EVT-024", f"The event store cannot be used: {why(error)}.") from error
@@ -66,3 +68,20 @@ def echo_json(found: Any) -> None:
     import msgspec
 
     typer.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+
+
+def moment(text: str, option: str) -> "datetime":
+    """A time that an option gives, UTC without a zone. Raises Problem (TR-EVT-022)."""
+    from datetime import UTC, datetime
+
+    from tailrace.exits import USAGE, Problem
+
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise Problem(
+            "TR-EVT-022",
+            f"{option} must be a time like 2026-01-31T12:00, not {text!r:.60}.",
+            exit_code=USAGE,
+        ) from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -1,6 +1,5 @@
 """`tailrace projections`: read models of an event store, version beside version."""
 
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +27,7 @@ def list_(config: ConfigOption = DEFAULT_FILE, json: JsonOption = False) -> None
         typer.echo(msgspec.json.encode(found).decode())
     for one in () if json else found:
         version = f"{one.projection} v{one.version}" if one.projection else "?"
-        state = "built, and what readers see" if one.is_live else one.state or one.trouble
+        state = f"{one.state}, and what readers see" if one.is_live else one.state or one.trouble
         typer.echo(f"{one.sink:<24} {version:<32} {state}")
 
 
@@ -37,21 +36,29 @@ def build(
     sink: SinkArgument,
     config: ConfigOption = DEFAULT_FILE,
     since: Annotated[
-        datetime | None, typer.Option(help="Only of events from then on (UTC).")
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Only of events from then on, like 2026-01-31T12:00; UTC."
+        ),
     ] = None,
     until: Annotated[
-        datetime | None,
-        typer.Option(help="Only of events before then (UTC); it does not follow the log."),
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Only of events before then; it does not follow the log."
+        ),
     ] = None,
 ) -> None:
     """Fill a version from the event store, beside the one that readers see."""
-    from datetime import UTC
-
     from tailrace import read_models
+    from tailrace.commands.events_store import moment
     from tailrace.config import load
+    from tailrace.exits import USAGE, Problem
     from tailrace.progress import shown
 
-    first, last = (at and at.replace(tzinfo=at.tzinfo or UTC) for at in (since, until))
+    first = moment(since, "--since") if since is not None else None
+    last = moment(until, "--until") if until is not None else None
+    if first and last and first >= last:
+        raise Problem("TR-EVT-022", "--since must be before --until.", exit_code=USAGE)
     with shown() as tell:
 
         def progress(done: int, of: int) -> None:

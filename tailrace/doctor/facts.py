@@ -125,7 +125,10 @@ class Obstacle:
 
 @dataclass(frozen=True, slots=True)
 class Sink:
-    """`offsets` is None where the sink's own table is not there. `workers`: as configured."""
+    """
+    `offsets` is None where the sink's own table is not there. `workers`: as configured. `model` is
+    the state of the read model that the sink keeps, None where it keeps none.
+    """
 
     name: str
     where: str
@@ -137,6 +140,7 @@ class Sink:
     obstacles: tuple[Obstacle, ...]
     ahead_s: float
     unlogged: tuple[str, ...] = ()
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

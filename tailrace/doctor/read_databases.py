@@ -15,7 +15,7 @@ from connectors import catalogue, lifecycle, rest
 from connectors.errors import ConnectorError
 from connectors.spec import ConnectorSpec
 from sinks.target import GUARD_COLUMNS, load_statements
-from tailrace import schema
+from tailrace import read_models, schema
 from tailrace.asking import ANSWER_WITHIN_S, Away, database
 from tailrace.config import Pipeline
 from tailrace.databases import Connection
@@ -23,7 +23,7 @@ from tailrace.doctor import facts
 from tailrace.exits import Problem
 from tailrace.lag_sources import clock_ahead_s, next_offsets
 from tailrace.logs import Offsets
-from tailrace.sections import SubscriberSink
+from tailrace.sections import ProjectionSink, SubscriberSink
 from tailrace.wiring import group_of, topics_of
 
 STATEMENTS = load_statements(Path(__file__).with_name("doctor.sql"))
@@ -122,7 +122,15 @@ def read_sink(pipeline: Pipeline, name: str) -> facts.Sink:
             obstacles=tuple(obstacles),
             ahead_s=ahead_s,
             unlogged=tuple(relation for (relation,) in unlogged),
+            model=_model(connection, pipeline, name),
         )
+
+
+def _model(connection: Connection, pipeline: Pipeline, name: str) -> str | None:
+    if not isinstance(pipeline.sinks[name], ProjectionSink):
+        return None
+    built = read_models.builds_of(connection).get(group_of(pipeline, name))
+    return built.state if built else "not built"
 
 
 def read_mirror(pipeline: Pipeline, name: str) -> facts.Mirror:

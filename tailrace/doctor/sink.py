@@ -139,6 +139,26 @@ def workers(sink: Sink, kafka: Kafka) -> list[Verdict]:
     return [ok(f"{sink.workers} for up to {shared} partition(s)")]
 
 
+def read_model(sink: Sink) -> list[Verdict]:
+    """A worker applies nothing before its version is built, nor to one of the past."""
+    build = f"tailrace projections build {sink.name}"
+    match sink.model:
+        case None:
+            return []
+        case "built":
+            return [ok("it is built, and follows the events")]
+        case "past":
+            return [
+                warning(
+                    "It was built of events up to a time, so it does not follow the others.",
+                    f"tailrace projections drop {sink.name} && {build}",
+                )
+            ]
+        case "filling":
+            return [failed("It is being built, or that was cut off: the events wait.", build)]
+    return [failed("It is not built: the events wait.", build)]
+
+
 def _grant(what: str, missing: tuple[str, ...]) -> str:
     kind, _, name = what.partition(" ")
     return f"GRANT {', '.join(missing)} ON {kind.upper()} {name} TO …;"
@@ -153,5 +173,6 @@ CHECKS = (
     Check("schema", ("mirror",), schema),
     Check("extra columns", ("mirror",), extras),
     Check("offsets", ("sink", "kafka"), offsets),
+    Check("read model", ("sink",), read_model),
     Check("workers", ("sink", "kafka"), workers),
 )

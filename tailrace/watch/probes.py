@@ -177,6 +177,9 @@ def addresses(url: httpx.URL) -> list[httpx.URL]:
 
 def _workers_at(client: httpx.Client, url: httpx.URL) -> WorkersAnswer:
     where = f"{url.host}:{url.port}"
+    if url.port == 0:
+        free = "the daemon answers at a free port (health.port is 0), which is not known here"
+        return WorkersAnswer(where, (), f"{free}: give it a port")
     try:
         answer = client.get(url.join("/status.json"))
         answer.raise_for_status()

@@ -257,6 +257,12 @@ CASES: list[tuple[str, str, str, Any, str, str]] = [
     ("sink mirror", "offsets", "Kafka", replace(KAFKA, logs={AT: (0, 3)}), "failed", "made anew"),
     ("sink mirror", "offsets", "Kafka", replace(KAFKA, logs={}), "failed", "any more"),
     ("sink mirror", "workers", "sink mirror", replace(SINK, workers=3), "warning", "lower"),
+    ("sink mirror", "read model", "sink mirror", replace(SINK, model="not built"),
+     "failed", "tailrace projections build mirror"),
+    ("sink mirror", "read model", "sink mirror", replace(SINK, model="past"),
+     "warning", "tailrace projections drop mirror"),
+    ("sink mirror", "read model", "sink mirror", replace(SINK, model="filling"),
+     "failed", "is being built"),
 ]  # fmt: skip
 
 

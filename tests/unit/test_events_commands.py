@@ -274,8 +274,8 @@ def named(project: Project, name: str) -> str:
         ("{module}:a b", "write it like"),
         ("nowhere_at_all:contracts", "There is no module nowhere_at_all"),
         ("{module}.deeper:contracts", "There is no module"),
-        ("{module}:contract", "has no 'contract'; of a Contracts it has contracts"),
-        ("{module}:RoomHeld", "and a Contracts is needed"),
+        ("{module}:contract", "has no 'contract'; of type Contracts it has contracts"),
+        ("{module}:RoomHeld", "and Contracts is needed"),
     ],
 )
 def test_a_wrong_name_is_told(project: Project, name: str, told: str) -> None:

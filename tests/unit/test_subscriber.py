@@ -146,3 +146,13 @@ def test_what_a_sink_follows_when_the_file_does_not_say(tmp_path: Path) -> None:
     ):
         with pytest.raises(Problem, match=r"would mirror eventstore.outbox.*TR-CFG-007"):
             read(file, tables, sink)
+
+
+def test_events_are_not_mirrored_as_rows(tmp_path: Path) -> None:
+    file = tmp_path / "pipeline.yaml"
+    both = "public.booking, eventstore.events"
+    assert read(file, both, MIRROR).sinks["mirror"].tables == ("public.booking",)
+    named = MIRROR.replace("}", ", tables: [eventstore.events]}")
+    for tables, sink in (("eventstore.events", MIRROR), (both, named)):
+        with pytest.raises(Problem, match=r"mirror eventstore.events.*projection.*TR-CFG-007"):
+            read(file, tables, sink)
