@@ -132,7 +132,7 @@ class ProjectionSink:
             what = "is being built" if build else "is not built"
             raise Busy(
                 f"version {ours.version} of projection {ours.name} {what} for this sink: "
-                "run `tailrace projections build`; the events wait"
+                f"run `tailrace projections build {self._sink.rpartition('.')[2]}`; the events wait"
             )
         if (build.projection, build.version) != (ours.name, ours.version):
             raise Refused(
