@@ -33,22 +33,6 @@ def create_schema(connection: Connection) -> None:
     connection.execute(INBOX)
 
 
-class InboxDecides:
-    """No Redis keys: the inbox tells a repeat, for a whole batch in one statement."""
-
-    def start(self, marks: Mapping[TopicPartition, Mark]) -> None:
-        pass
-
-    def unseen(self, events: list[ChangeEvent]) -> list[ChangeEvent]:
-        return events
-
-    def remember(self, batch: Batch) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
 class SubscriberSink:
     """
     Runs the handlers of `subscriber` in the database `dsn`, with marks under the name `sink`.

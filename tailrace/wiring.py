@@ -7,21 +7,18 @@ Nothing else in the project knows which adapter stands behind a seam.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from connectors.spec import OUTBOX
 from consumer.deadletter import KafkaDeadLetters
 from consumer.decode import DebeziumDecoder
-from consumer.dedup import RedisDeduplicator
+from consumer.dedup import RedisDeduplicator, SinkDecides
 from consumer.kafka import KafkaSource, Limits
 from consumer.ports import Decoder, Observer, Sink
 from consumer.worker import Worker
 from sinks.postgres import PostgresSink
 from tailrace import named
 from tailrace.config import EVENTS, Pipeline, ProjectionSink, SubscriberSink
-
-if TYPE_CHECKING:
-    from eventstore.subscriber_sink import InboxDecides
 
 Reached = Callable[[str], None]
 
@@ -113,7 +110,7 @@ class _Parts(NamedTuple):
     """What differs from one type of sink to the other."""
 
     decoder: Decoder
-    dedup: "RedisDeduplicator | InboxDecides"
+    dedup: RedisDeduplicator | SinkDecides
     sink: Sink
 
 
@@ -121,11 +118,15 @@ def _parts(pipeline: Pipeline, name: str, observe: Observer, reached: Reached) -
     settings, group = pipeline.sinks[name], group_of(pipeline, name)
     if isinstance(settings, SubscriberSink):
         return _subscriber(settings, group, reached)
-    dedup = RedisDeduplicator(pipeline.redis.url, group, observe)
     if isinstance(settings, ProjectionSink):
         projection = _projection(settings, group, pipeline.source.dsn, reached)
-        return _Parts(DebeziumDecoder([EVENTS]), dedup, projection)
+        return _Parts(DebeziumDecoder([EVENTS]), SinkDecides(), projection)
     tables, placeholder = settings.tables, pipeline.source.placeholder
+    dedup: RedisDeduplicator | SinkDecides
+    if EVENTS in tables:  # in a snapshot all events of a stream have one key and one LSN
+        dedup = SinkDecides()
+    else:
+        dedup = RedisDeduplicator(pipeline.redis.url, group, observe)
     mirror = PostgresSink(settings.dsn, group, tables, placeholder, reached=reached)
     return _Parts(DebeziumDecoder(tables), dedup, mirror)
 
@@ -146,4 +147,4 @@ def _subscriber(settings: SubscriberSink, group: str, reached: Reached) -> _Part
 
     subscriber = named.load(settings.module, Subscriber)
     sink = subscriber_sink.SubscriberSink(settings.dsn, group, subscriber, reached=reached)
-    return _Parts(EventDecoder(subscriber), subscriber_sink.InboxDecides(), sink)
+    return _Parts(EventDecoder(subscriber), SinkDecides(), sink)
