@@ -81,6 +81,11 @@ def personal_fields(model: type[Event]) -> Mapping[str, str]:
 
 def closed(tx: Connection, stream: str, events: Sequence[Event], data: list[str]) -> list[str]:
     """The events' JSON with their personal fields encrypted; keys are made where there are none."""
+    for event, text in zip(events, data, strict=True):
+        if MARK in text and key_ids(json.loads(text)):
+            raise Invalid(
+                f"{type(event).__name__}: a plain field looks like one that was encrypted"
+            )
     marked = [personal_fields(type(event)) for event in events]
     if not any(marked):
         return data
@@ -155,7 +160,10 @@ def readable(data: Mapping[str, Any], keys: Keys) -> dict[str, Any]:
 
 
 def _is_closed(value: object) -> bool:
-    return isinstance(value, dict) and value.keys() == {MARK}
+    if not isinstance(value, dict) or value.keys() != {MARK}:
+        return False
+    said = value[MARK]
+    return isinstance(said, dict) and said.keys() == {"key", "box"}
 
 
 def _opened(name: str, said: Mapping[str, str], keys: Keys) -> str:

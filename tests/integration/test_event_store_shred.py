@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import psycopg
 import pytest
@@ -130,6 +130,24 @@ def test_fields_that_cannot_be_personal_are_refused(tx: Connection) -> None:
     for event in (NoSubject(name="x"), TooShort(guest="g", name="x"), NoText(guest="g", age=1)):
         with pytest.raises(Invalid, match=r"must be a plain field|must be text that can be"):
             append(tx, other, "guest-1", [event], expected=NEW)
+
+
+@pytest.mark.parametrize("inner", [5, {"x": 1}, {"key": 1}])
+def test_data_that_only_resembles_an_encrypted_field_can_be_read(
+    tx: Connection, inner: object
+) -> None:
+    other = Contracts("/other")
+
+    @other.event("guest.wrote")
+    class Wrote(Event):
+        form: dict[str, Any]
+
+    append(tx, other, "guest-1", [Wrote(form={"$personal": inner})], expected=NEW)
+    (recorded,) = load(tx, other, "guest-1")
+    assert recorded.event == Wrote(form={"$personal": inner})
+    forged = Wrote(form={"$personal": {"key": "x", "box": "y"}})
+    with pytest.raises(Invalid, match="looks like one that was encrypted"):
+        append(tx, other, "guest-1", [forged], expected=1)
 
 
 def test_a_field_that_is_not_there_stays_so(tx: Connection) -> None:
