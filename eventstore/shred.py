@@ -163,7 +163,11 @@ def _is_closed(value: object) -> bool:
     if not isinstance(value, dict) or value.keys() != {MARK}:
         return False
     said = value[MARK]
-    return isinstance(said, dict) and said.keys() == {"key", "box"}
+    return (
+        isinstance(said, dict)
+        and said.keys() == {"key", "box"}
+        and all(isinstance(each, str) for each in said.values())
+    )
 
 
 def _opened(name: str, said: Mapping[str, str], keys: Keys) -> str:
@@ -172,11 +176,11 @@ def _opened(name: str, said: Mapping[str, str], keys: Keys) -> str:
     key = keys.get(said["key"])
     if key is None:
         return ERASED
-    box = base64.b64decode(said["box"])
     try:
+        box = base64.b64decode(said["box"])
         bound = UUID(said["key"]).bytes
         return _cipher(key).decrypt(box[:NONCE_BYTES], box[NONCE_BYTES:], bound).decode()
-    except InvalidTag:
+    except (InvalidTag, ValueError):
         raise Invalid(f"the personal field {name} is not what was encrypted") from None
 
 

@@ -108,6 +108,21 @@ def test_a_value_that_was_tampered_with_is_no_value(tx: Connection) -> None:
     said["box"] = said["box"][:-8] + "AAAAAAA="
     with pytest.raises(Invalid, match="owner is not what was encrypted"):
         readable(data, keys)
+    said["box"] = "y"
+    with pytest.raises(Invalid, match="owner is not what was encrypted"):
+        readable(data, keys)
+
+
+@pytest.mark.parametrize("values", [("5", "{}"), ("{}", "[]")])
+def test_what_is_stored_past_the_code_is_an_object_too(
+    tx: Connection, values: tuple[str, str]
+) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation):
+        tx.execute(
+            "INSERT INTO eventstore.events (stream, pos, id, type, version, data, meta)"
+            " VALUES ('raw-1', 0, gen_random_uuid(), 'raw', 1, %s, %s)",
+            values,
+        )
 
 
 def test_fields_that_cannot_be_personal_are_refused(tx: Connection) -> None:
