@@ -141,3 +141,19 @@ class RedisDeduplicator:
 
     def close(self) -> None:
         self._redis.close()
+
+
+class SinkDecides:
+    """No Redis keys: for a sink that knows a repeat by more than key and place."""
+
+    def start(self, marks: Mapping[TopicPartition, Mark]) -> None:
+        pass
+
+    def unseen(self, events: list[ChangeEvent]) -> list[ChangeEvent]:
+        return events
+
+    def remember(self, batch: Batch) -> None:
+        pass
+
+    def close(self) -> None:
+        pass

@@ -14,6 +14,7 @@ from consumer.event import Record
 
 PREFIX: Final = "ce_"
 LONGEST_BYTES = 4096  # of a header: a CloudEvent's attributes are small
+LONGEST_IDENTITY_BYTES = 2000  # with the consumer it is a key of the inbox: 2,704 bytes at most
 MOST_HEADERS = 100
 _VERSION = re.compile(r"[:/]v?([1-9][0-9]{0,8})(?:\.json)?", re.ASCII)
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -52,9 +53,15 @@ def envelope(record: Record) -> Envelope:
         raise Unreadable("its header content-type is not application/json")
     if record.value is None:
         raise Unreadable("it has no data: the record's value is empty")
+    id_, source = _needed(said, "ce_id"), _needed(said, "ce_source")
+    if len(id_.encode()) + len(source.encode()) > LONGEST_IDENTITY_BYTES:
+        raise Unreadable(
+            "its headers ce_id and ce_source are together longer than"
+            f" {LONGEST_IDENTITY_BYTES} bytes"
+        )
     return Envelope(
-        id=_needed(said, "ce_id"),
-        source=_needed(said, "ce_source"),
+        id=id_,
+        source=source,
         type=_needed(said, "ce_type"),
         version=_version(said.get("ce_dataschema")),
         time=_time(said.get("ce_time")),
@@ -77,13 +84,19 @@ def _headers(record: Record) -> dict[str, str]:
             continue
         if name in said:
             raise Unreadable(f"its header {name:.40} is there twice, so what holds is not known")
-        if len(value) > LONGEST_BYTES:
-            raise Unreadable(f"its header {name:.40} is longer than {LONGEST_BYTES} bytes")
-        try:
-            said[name] = value.decode()
-        except UnicodeDecodeError:
-            raise Unreadable(f"its header {name:.40} is not UTF-8") from None
+        said[name] = _text(name, value)
     return said
+
+
+def _text(name: str, value: bytes) -> str:
+    if len(value) > LONGEST_BYTES:
+        raise Unreadable(f"its header {name:.40} is longer than {LONGEST_BYTES} bytes")
+    if b"\0" in value:
+        raise Unreadable(f"its header {name:.40} has the character 0, which no text may have")
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise Unreadable(f"its header {name:.40} is not UTF-8") from None
 
 
 def _needed(said: Mapping[str, str], name: str) -> str:

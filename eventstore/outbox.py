@@ -108,6 +108,9 @@ def prune(
     full = [day for day in days if _closed(connection, day)]
     if not full:
         return 0
+    # A slot that is made from here on stands past the end before its snapshot has sent anything.
+    if waits := _behind(connection, slot, 0):
+        raise NotConfirmed(waits)
     with connection.transaction():
         connection.execute(STATEMENTS["own_commit"])
     (end,) = _row(connection, "end_of_log")

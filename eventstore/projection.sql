@@ -110,10 +110,18 @@ DELETE FROM eventstore.builds WHERE sink = %s;
 SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(%s))
 AND relkind IN ('r', 'p') AND NOT relispartition ORDER BY relname;
 
--- name: views
--- What readers of a projection use.
-SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(%s))
-AND relkind = 'v' ORDER BY relname;
+-- name: granted
+-- Who may read the views of a projection, besides their owner; null stands for all.
+SELECT c.relname, r.rolname FROM pg_class c, aclexplode(c.relacl) a
+LEFT JOIN pg_roles r ON r.oid = a.grantee
+WHERE c.relnamespace = to_regnamespace(quote_ident(%s)) AND c.relkind = 'v'
+AND a.privilege_type = 'SELECT' AND a.grantee <> c.relowner;
+
+-- name: is_taken
+-- An empty schema may be made ahead, for its rights.
+SELECT EXISTS (
+  SELECT FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(%s))
+) OR %s IN ('public', 'eventstore', 'tailrace');
 
 -- name: columns
 -- Of one table, in their order.
@@ -122,15 +130,18 @@ WHERE attrelid = to_regclass(format('%%I.%%I', %s::text, %s::text)) AND attnum >
 AND NOT attisdropped ORDER BY attnum;
 
 -- name: level
--- Sinks at the same offsets have had the same events; without marks nothing is known.
-SELECT count(*) > 0 AND bool_and(a.next_offset IS NOT DISTINCT FROM b.next_offset)
-FROM (SELECT * FROM tailrace.offsets WHERE sink = %s) a
-FULL JOIN (SELECT * FROM tailrace.offsets WHERE sink = %s) b USING (topic, partition);
+-- By streams, not by offsets: a build has read beyond those that it begins at.
+SELECT NOT EXISTS (
+  SELECT FROM (SELECT * FROM eventstore.reached WHERE sink = %s) a
+  FULL JOIN (SELECT * FROM eventstore.reached WHERE sink = %s) b USING (stream)
+  WHERE a.next_pos IS DISTINCT FROM b.next_pos
+);
 
 -- name: only
--- Rows of one version that the other does not have, each as often as it is there.
+-- Rows of one version that the other does not have, each as often as it is there; as text, since
+-- not every type can be compared.
 SELECT count(*) FROM (
-  SELECT {columns} FROM {has} EXCEPT ALL SELECT {columns} FROM {lacks}
+  SELECT ROW({columns})::text FROM {has} AS t EXCEPT ALL SELECT ROW({columns})::text FROM {lacks} AS t
 ) AS rows;
 
 -- name: highest_seq

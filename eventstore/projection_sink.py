@@ -5,7 +5,8 @@ An event is known by its stream and position, so a repeat is dropped whoever rep
 that the log lost is missed at the next: it is then read from the event store, which has the truth.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -53,21 +54,27 @@ class ProjectionSink:
 
     def positions(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, Mark]:
         """Raises Busy until it is built, and Refused where another version was."""
-        with refusal.as_busy([TABLE]):
-            connection = self._connect()
-            self._check(find(connection, self._sink))
-            return self._ledger.claim(connection, partitions)
+        try:
+            with refusal.as_busy([TABLE]):
+                connection = self._connect()
+                self._check(find(connection, self._sink))
+                return self._ledger.claim(connection, partitions)
+        except BaseException:  # nobody waits for long in an open transaction
+            self.close()
+            raise
 
     def apply(self, batch: Batch) -> Outcome:
         try:
             with refusal.as_busy([TABLE]):
                 return self._apply(batch)
-        except Busy:
-            self.close()  # the next attempt begins anew
-            raise
+        except psycopg.Error as error:  # as of a constraint that is checked at the commit
+            self.close()
+            raise Busy(
+                f"the database refuses what projection {self._projection.name} wrote "
+                f"({_why(error)}): mend its code and restart; nothing is lost"
+            ) from error
         except BaseException:  # half a batch must not be committed with the next
-            if self._connection is not None and not self._connection.closed:
-                self._connection.rollback()
+            self.close()
             raise
 
     def close(self) -> None:
@@ -181,22 +188,31 @@ def project(
         return
     if projection.apply is not None and any(MARK in event.data for event in handled):
         handled = opened(store(), handled)
-    try:
+    first, last = handled[0], handled[-1]
+    between = f"between {first.stream} {first.pos} and {last.stream} {last.pos}"
+    with blamed(connection, projection, between):
         if projection.apply is not None:
             contracts = projection.contracts
             projection.apply(connection, [event.recorded(contracts) for event in handled])
         else:
             load_batch(connection, [copied(event) for event in handled])
             run_statement(connection, projection)
+
+
+@contextmanager
+def blamed(connection: Connection, projection: Projection, where: str) -> Iterator[None]:
+    """What the projection's code raises in the block is Busy; it cannot end the transaction."""
+    try:
+        with connection.transaction():
+            yield
     except psycopg.OperationalError:
         raise
     except Invalid as error:
         raise Busy(f"{error}; projection {projection.name} waits for code that reads it") from error
     except Exception as error:
-        first, last = handled[0], handled[-1]
         raise Busy(
-            f"projection {projection.name} fails between {first.stream} {first.pos} and "
-            f"{last.stream} {last.pos} ({_why(error)}): mend its code and restart; nothing is lost"
+            f"projection {projection.name} fails {where} ({_why(error)}): "
+            "mend its code and restart; nothing is lost"
         ) from error
 
 

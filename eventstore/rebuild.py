@@ -17,7 +17,7 @@ from psycopg import sql
 from consumer.event import TopicPartition
 from eventstore import versions
 from eventstore.projection import Projection
-from eventstore.projection_sink import connect, load_batch, project, run_statement
+from eventstore.projection_sink import blamed, connect, load_batch, project, run_statement
 from eventstore.recorded import Stored
 from eventstore.versions import STATEMENTS
 from sinks.marks import Connection, create_schema
@@ -103,6 +103,11 @@ def _begin(target: Connection, sink: str, projection: Projection) -> None:
             f"version {projection.version} of {projection.name} is that of sink {other[0]}: raise "
             "`version` in the code, or drop that one"
         )
+    if versions.is_taken(target, projection.name):
+        raise Filled(
+            f"schema {projection.name}, in which readers would see it, is not empty or not for "
+            "projections: give the projection another name"
+        )
     with target.transaction():
         versions.drop(target, sink)
         target.execute(STATEMENTS["begin_build"], [sink, projection.name, projection.version])
@@ -126,8 +131,10 @@ def _fill(store: Connection, target: Connection, window: _Window, progress: Prog
             else:
                 lines = list(_lines(store, window.after(after)))
                 if lines:
-                    load_batch(target, lines)
-                    run_statement(target, projection)
+                    until = min(after + WINDOW, highest)
+                    with blamed(target, projection, f"between seq {after + 1} and {until}"):
+                        load_batch(target, lines)
+                        run_statement(target, projection)
                 count += len(lines)
     progress(highest, highest)
     return count
@@ -161,7 +168,9 @@ def _finish(
             for line in _lines(store, lengths):
                 copy.write(line)
         topics, numbers = [at.topic for at in marks], [at.partition for at in marks]
+        target.execute(STATEMENTS["forget_marks"], [sink])  # a worker may have begun some
         target.execute(STATEMENTS["start_marks"], [sink, topics, numbers, list(marks.values())])
-        target.execute(STATEMENTS["end_build"], [state, count, sink])
+        if not target.execute(STATEMENTS["end_build"], [state, count, sink]).rowcount:
+            raise Filled(f"{projection.schema} was dropped while it was built: build it again")
         if state == "built" and versions.live(target, projection.name) is None:
             versions.switch(target, sink)

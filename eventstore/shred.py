@@ -81,6 +81,11 @@ def personal_fields(model: type[Event]) -> Mapping[str, str]:
 
 def closed(tx: Connection, stream: str, events: Sequence[Event], data: list[str]) -> list[str]:
     """The events' JSON with their personal fields encrypted; keys are made where there are none."""
+    for event, text in zip(events, data, strict=True):
+        if MARK in text and key_ids(json.loads(text)):
+            raise Invalid(
+                f"{type(event).__name__}: a plain field looks like one that was encrypted"
+            )
     marked = [personal_fields(type(event)) for event in events]
     if not any(marked):
         return data
@@ -155,7 +160,14 @@ def readable(data: Mapping[str, Any], keys: Keys) -> dict[str, Any]:
 
 
 def _is_closed(value: object) -> bool:
-    return isinstance(value, dict) and value.keys() == {MARK}
+    if not isinstance(value, dict) or value.keys() != {MARK}:
+        return False
+    said = value[MARK]
+    return (
+        isinstance(said, dict)
+        and said.keys() == {"key", "box"}
+        and all(isinstance(each, str) for each in said.values())
+    )
 
 
 def _opened(name: str, said: Mapping[str, str], keys: Keys) -> str:
@@ -164,11 +176,11 @@ def _opened(name: str, said: Mapping[str, str], keys: Keys) -> str:
     key = keys.get(said["key"])
     if key is None:
         return ERASED
-    box = base64.b64decode(said["box"])
     try:
+        box = base64.b64decode(said["box"])
         bound = UUID(said["key"]).bytes
         return _cipher(key).decrypt(box[:NONCE_BYTES], box[NONCE_BYTES:], bound).decode()
-    except InvalidTag:
+    except (InvalidTag, ValueError):
         raise Invalid(f"the personal field {name} is not what was encrypted") from None
 
 

@@ -11,7 +11,8 @@ CREATE TABLE IF NOT EXISTS eventstore.events (
   stream text COLLATE "C", pos bigint CHECK (pos >= 0),
   seq bigint GENERATED ALWAYS AS IDENTITY,
   id uuid NOT NULL UNIQUE, type text NOT NULL, version int NOT NULL,
-  data jsonb NOT NULL, meta jsonb NOT NULL,
+  data jsonb NOT NULL CHECK (jsonb_typeof(data) = 'object'),
+  meta jsonb NOT NULL CHECK (jsonb_typeof(meta) = 'object'),
   at timestamptz NOT NULL DEFAULT clock_timestamp(),
   PRIMARY KEY (stream, pos)
 );

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta
 from msgspec.structs import astuple
 
 from consumer.event import ChangeEvent
@@ -18,14 +19,14 @@ COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t
 class _After(msgspec.Struct, gc=False):
     """The fields of `Stored`, as Debezium has them."""
 
-    stream: str
-    pos: int
+    stream: Annotated[str, Meta(pattern=r"\A[^\x00]+\Z")]
+    pos: Annotated[int, Meta(ge=0, le=2**63 - 1)]
     id: UUID
     type: str
-    version: int
+    version: Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
     data: str
     meta: str
-    at: datetime
+    at: Annotated[datetime, Meta(tz=True)]
 
 
 _after = msgspec.json.Decoder(_After).decode

@@ -11,6 +11,7 @@ from psycopg import sql
 from sinks.target import load_statements
 
 STATEMENTS = load_statements(Path(__file__).with_name("projection.sql"))
+PATIENCE = "SET LOCAL lock_timeout = '5s'"
 
 Connection = psycopg.Connection[Any]
 
@@ -67,24 +68,43 @@ def live(connection: Connection, projection: str) -> tuple[str, Build] | None:
 
 def switch(connection: Connection, sink: str) -> None:
     """
-    Readers see the version of this sink from the commit on: all of its tables at once. A view that
-    the new version does not have goes; who reads it then is told that it is not there.
+    Readers see the version of this sink from the commit on: all of its tables at once. Who might
+    read a view still may; one that the new version does not have goes. Raises LockNotAvailable
+    rather than let readers queue up behind one that does not end.
     """
+    connection.execute(PATIENCE)
     build = find(connection, sink)
     assert build is not None
-    views = sql.Identifier(build.projection)
     connection.execute(STATEMENTS["lock_switch"], [build.projection])
-    connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(views))
-    for view in _names(connection, "views", build.projection):
-        connection.execute(sql.SQL("DROP VIEW {}.{}").format(views, sql.Identifier(view)))
-    for table in tables(connection, build):
-        connection.execute(
-            sql.SQL("CREATE VIEW {}.{table} AS SELECT * FROM {}.{table}").format(
-                views, sql.Identifier(build.schema), table=sql.Identifier(table)
-            )
-        )
+    connection.execute(
+        sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(build.projection))
+    )
+    granted = connection.execute(STATEMENTS["granted"], [build.projection]).fetchall()
+    shown = live(connection, build.projection)
+    for table in tables(connection, shown[1]) if shown else ():
+        view = sql.Identifier(build.projection, table)
+        connection.execute(sql.SQL("DROP VIEW IF EXISTS {}").format(view))
+    ours = tables(connection, build)
+    for table in ours:
+        view, its = sql.Identifier(build.projection, table), sql.Identifier(build.schema, table)
+        connection.execute(sql.SQL("CREATE VIEW {} AS SELECT * FROM {}").format(view, its))
+    for table, role in granted:
+        if table in ours:
+            _grant(connection, sql.Identifier(build.projection, table), role)
     connection.execute(STATEMENTS["hide"], [build.projection])
     connection.execute(STATEMENTS["show"], [sink])
+
+
+def _grant(connection: Connection, view: sql.Identifier, role: str | None) -> None:
+    """Without a role: to all."""
+    to = sql.SQL("PUBLIC") if role is None else sql.Identifier(role)
+    connection.execute(sql.SQL("GRANT SELECT ON {} TO {}").format(view, to))
+
+
+def is_taken(connection: Connection, projection: str) -> bool:
+    """Whether the schema of its views holds something already, and no version is shown there."""
+    row = connection.execute(STATEMENTS["is_taken"], [projection] * 2).fetchone()
+    return live(connection, projection) is None and row is not None and bool(row[0])
 
 
 def drop(connection: Connection, sink: str) -> None:
@@ -93,6 +113,7 @@ def drop(connection: Connection, sink: str) -> None:
     if build is None:
         return
     assert not build.is_live
+    connection.execute(PATIENCE)
     connection.execute(
         sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(build.schema))
     )
@@ -122,7 +143,7 @@ def differences(connection: Connection, shown: Build, new: Build) -> Iterator[Di
         if columns != _columns(connection, new, table):
             yield Difference(table, None, None)
             continue
-        names = sql.SQL(", ").join(map(sql.Identifier, columns))
+        names = sql.SQL(", ").join(sql.Identifier("t", column) for column in columns)
         only = [
             connection.execute(_only(names, table, *pair)).fetchone()
             for pair in ((shown, new), (new, shown))

@@ -1,7 +1,7 @@
 """
 The read models of a pipeline: what there is, and building, comparing, switching and dropping.
 
-Each of these raises Problem: TR-EVT-080 for a sink that is no projection, TR-EVT-081 to 085 for
+Each of these raises Problem: TR-EVT-080 for a sink that is no projection, TR-EVT-081 to 086 for
 what cannot be done, and TR-SRC-001 for a database that does not answer.
 """
 
@@ -110,6 +110,8 @@ def build(
 ) -> tuple[Projection, int]:
     """Fills the version of the code; returns it and the number of its events."""
     settings = _settings(pipeline, sink)
+    if since and until and since >= until:
+        raise Problem("TR-EVT-086", "--since must be before --until.", exit_code=USAGE)
     projection = named.load(settings.module, Projection)
     (topic,) = topics_of(pipeline, sink)
     try:
@@ -149,13 +151,14 @@ def switch(
         new = _built(connection, pipeline, sink)
     if new.is_live:
         return new.schema
-    apart = [str(one) for one in compared(pipeline, sink) if not one.is_none]
-    if new.state == "past":
-        apart = [*apart, "it was built with --until and does not follow the log"]
-    if apart and not even_if_differing:
+    apart = [] if even_if_differing else compared(pipeline, sink)
+    told = [str(one) for one in apart if not one.is_none]
+    if new.state == "past" and not even_if_differing:
+        told.append("it was built with --until and does not follow the log")
+    if told:
         raise Problem(
             "TR-EVT-082",
-            f"{new.schema} differs from what readers see: {'; '.join(apart)}. If that is meant,"
+            f"{new.schema} differs from what readers see: {'; '.join(told)}. If that is meant,"
             " say --differing.",
             exit_code=FAILED,
         )
@@ -227,6 +230,17 @@ def _connected(pipeline: Pipeline, sink: str) -> Iterator[Connection]:
     try:
         with connect(dsn, f"database of sink {sink}") as connection:
             yield connection
+    except psycopg.errors.LockNotAvailable as error:
+        raise Problem(
+            "TR-EVT-081",
+            f"A transaction in the database of sink {sink} still reads or writes what is to go: "
+            "wait for its end, or end it, and try again.",
+            exit_code=TRY_AGAIN,
+        ) from error
+    except psycopg.errors.DependentObjectsStillExist as error:
+        depend = (error.diag.message_detail or why(error)).replace("\n", "; ")
+        told = f"Something else depends on what readers see now: {depend}. Drop that first."
+        raise Problem("TR-EVT-081", told, exit_code=FAILED) from error
     except psycopg.Error as error:
         told = f"The database of sink {sink} did not do it: {why(error)}."
         raise Problem("TR-EVT-081", told, exit_code=TRY_AGAIN) from error

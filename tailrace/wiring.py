@@ -12,7 +12,7 @@ from typing import NamedTuple
 from connectors.spec import OUTBOX
 from consumer.deadletter import KafkaDeadLetters
 from consumer.decode import DebeziumDecoder
-from consumer.dedup import RedisDeduplicator
+from consumer.dedup import RedisDeduplicator, SinkDecides
 from consumer.kafka import KafkaSource, Limits
 from consumer.ports import Decoder, Observer, Sink
 from consumer.worker import Worker
@@ -122,8 +122,8 @@ def _parts(pipeline: Pipeline, name: str, observe: Observer, reached: Reached) -
     if isinstance(settings, ProjectionSink):
         projection = _projection(settings, group, pipeline.source.dsn, reached)
         return _Parts(DebeziumDecoder([EVENTS]), SinkDecides(), projection)
-    dedup = RedisDeduplicator(pipeline.redis.url, group, observe)
     tables, placeholder = settings.tables, pipeline.source.placeholder
+    dedup = RedisDeduplicator(pipeline.redis.url, group, observe)
     mirror = PostgresSink(settings.dsn, group, tables, placeholder, reached=reached)
     return _Parts(DebeziumDecoder(tables), dedup, mirror)
 

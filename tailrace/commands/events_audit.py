@@ -204,10 +204,23 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
 
 
 def _aggregate(name: str | None) -> "Aggregate[Any] | None":
+    from dataclasses import replace
+
     from eventstore.aggregate import Aggregate
     from tailrace import named
 
-    return named.load(name, Aggregate) if name else None
+    if not name:
+        return None
+    found = named.load(name, Aggregate)
+
+    def evolve(state: Any, event: Any) -> Any:
+        with named.users_code(f"Folding {event.contract.name}"):
+            after = found.evolve(state, event)
+            if not isinstance(after, type(found.initial)):
+                raise TypeError(f"evolve gives a {type(after).__name__}")
+            return after
+
+    return replace(found, evolve=evolve)
 
 
 def _moment(text: str, option: str) -> "At":

@@ -93,7 +93,7 @@ def switch(
     sink: SinkArgument,
     config: ConfigOption = DEFAULT_FILE,
     differing: Annotated[
-        bool, typer.Option("--differing", help="Also where its rows differ, as they are meant to.")
+        bool, typer.Option("--differing", help="Without comparing: its rows are meant to differ.")
     ] = False,
     reason: ReasonOption = "",
 ) -> None:

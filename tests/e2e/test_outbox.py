@@ -84,6 +84,13 @@ def nothing_is_emptied_before_it_was_sent(pipe: Cdc) -> None:
         with pytest.raises(NotConfirmed, match="no replication slot"):
             prune(source, pipe.spec.slot, within_s=0)
 
+        def make_slot() -> float:
+            source.execute("SELECT pg_create_logical_replication_slot('late', 'pgoutput')")
+            return 0.0
+
+        with pytest.raises(NotConfirmed, match="no replication slot"):
+            prune(source, "late", clock=make_slot)
+
 
 def move_to_past_days(source: psycopg.Connection[Any]) -> int:
     """As if they had been published some days ago: all but the last of the days that passed."""

@@ -2,9 +2,13 @@
 
 from collections.abc import Callable
 
+import psycopg
 import pytest
+import yaml
 
+from eventstore import store
 from tailrace.harness.cdc import Cdc
+from tests import ledger
 from tests.books import DDL, MODULES, TABLE, VIEWS, book, describe, done, right, shown, until_right
 
 
@@ -26,6 +30,53 @@ def test_every_form_follows_the_log_after_it_was_built(books: Cdc) -> None:
     for number in range(20):
         book(books, str(number % 9), number, 5)
     until_right(books, *VIEWS.values())
+
+
+def test_a_snapshot_of_long_streams_after_a_build(books: Cdc) -> None:
+    """Rows of a stream have one key and one LSN then, and come in several batches."""
+    describe(books, {"one": "one_v1"})
+    file = yaml.safe_load(books.file.read_text())
+    file["sinks"]["one"]["batch"] = {"max_events": 3}
+    books.file.write_text(yaml.safe_dump(file))
+    book(books, "1", 1)
+    early = psycopg.connect(books.source_dsn)
+    store.append(early, ledger.contracts, "account-9", [ledger.Booked(amount=9)], expected=0)
+    done(books, "projections", "build", "one")
+    for number in range(20):
+        book(books, str(number % 2), number)
+    early.commit()
+    early.close()
+    books.register()
+    books.start_daemon()
+    until_right(books, "balances")
+
+
+def test_what_cannot_be_done_is_told(books: Cdc) -> None:
+    describe(books, {"one": "one_v1", "next": "one_v2"})
+    told(books, "is not built", "switch", "one")
+    told(
+        books, "--since must be before", "build", "one", "--since=2030-01-01", "--until=2029-01-01"
+    )
+    done(books, "projections", "build", "one")
+    done(books, "projections", "build", "next")
+    with psycopg.connect(books.target_dsn) as target:
+        target.execute("CREATE VIEW mine AS SELECT * FROM balances.balances")
+    told(books, "view public.mine depends on view balances.balances", "switch", "next")
+    with psycopg.connect(books.target_dsn) as target:
+        target.execute("DROP VIEW mine")
+    with psycopg.connect(books.target_dsn) as reader:
+        reader.execute("SELECT * FROM balances.balances")
+        told(books, "wait for its end", "switch", "next")
+    with psycopg.connect(books.target_dsn) as target:
+        target.execute("DELETE FROM eventstore.reached")
+    done(books, "projections", "switch", "next", "--differing")
+
+
+def told(books: Cdc, sentence: str, *words: str) -> None:
+    ended = books.command("projections", *words)
+    assert sentence in ended.stderr, ended.stderr
+    assert ended.returncode in (1, 2, 75)
+    assert "Traceback" not in ended.stderr
 
 
 def test_a_version_is_built_beside_the_old_one_and_switched_to(books: Cdc) -> None:

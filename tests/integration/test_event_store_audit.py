@@ -27,6 +27,14 @@ ADA = Meta(actor="ada", correlation="r1", causation="m1")
 often = dataclasses.replace(account, snapshot_every=2)
 
 
+def _fail(state: Any, event: Any) -> Any:
+    raise KeyError(event.contract.name)
+
+
+failing = dataclasses.replace(account, evolve=_fail)
+forgetful = dataclasses.replace(account, evolve=lambda state, event: None)  # type: ignore[arg-type, return-value]
+
+
 class Bank:
     """Accounts 1 and 2 with three events each, and the commands on them."""
 
@@ -238,6 +246,11 @@ def test_what_changed_in_the_state(bank: Bank) -> None:
     [
         (["history", "account-9"], "TR-EVT-020"),
         (["at", "account-1", "--aggregate", "examples.bank.account:nothing"], "TR-EVT-003"),
+        (["at", "account-1", "--version", "1", "--aggregate", f"{__name__}:failing"], "TR-EVT-005"),
+        (
+            ["at", "account-1", "--version", "1", "--aggregate", f"{__name__}:forgetful"],
+            "TR-EVT-005",
+        ),
         (["at", "account-1", "--aggregate", "examples.bank.nothing:account"], "TR-EVT-002"),
         (["at", "account-1", "--aggregate", "examples.bank.events:contracts"], "TR-EVT-004"),
         (["at", "account-1", "--aggregate", "nothing"], "TR-EVT-001"),

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import psycopg
 import pytest
@@ -108,6 +108,21 @@ def test_a_value_that_was_tampered_with_is_no_value(tx: Connection) -> None:
     said["box"] = said["box"][:-8] + "AAAAAAA="
     with pytest.raises(Invalid, match="owner is not what was encrypted"):
         readable(data, keys)
+    said["box"] = "y"
+    with pytest.raises(Invalid, match="owner is not what was encrypted"):
+        readable(data, keys)
+
+
+@pytest.mark.parametrize("values", [("5", "{}"), ("{}", "[]")])
+def test_what_is_stored_past_the_code_is_an_object_too(
+    tx: Connection, values: tuple[str, str]
+) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation):
+        tx.execute(
+            "INSERT INTO eventstore.events (stream, pos, id, type, version, data, meta)"
+            " VALUES ('raw-1', 0, gen_random_uuid(), 'raw', 1, %s, %s)",
+            values,
+        )
 
 
 def test_fields_that_cannot_be_personal_are_refused(tx: Connection) -> None:
@@ -130,6 +145,24 @@ def test_fields_that_cannot_be_personal_are_refused(tx: Connection) -> None:
     for event in (NoSubject(name="x"), TooShort(guest="g", name="x"), NoText(guest="g", age=1)):
         with pytest.raises(Invalid, match=r"must be a plain field|must be text that can be"):
             append(tx, other, "guest-1", [event], expected=NEW)
+
+
+@pytest.mark.parametrize("inner", [5, {"x": 1}, {"key": 1}])
+def test_data_that_only_resembles_an_encrypted_field_can_be_read(
+    tx: Connection, inner: object
+) -> None:
+    other = Contracts("/other")
+
+    @other.event("guest.wrote")
+    class Wrote(Event):
+        form: dict[str, Any]
+
+    append(tx, other, "guest-1", [Wrote(form={"$personal": inner})], expected=NEW)
+    (recorded,) = load(tx, other, "guest-1")
+    assert recorded.event == Wrote(form={"$personal": inner})
+    forged = Wrote(form={"$personal": {"key": "x", "box": "y"}})
+    with pytest.raises(Invalid, match="looks like one that was encrypted"):
+        append(tx, other, "guest-1", [forged], expected=1)
 
 
 def test_a_field_that_is_not_there_stays_so(tx: Connection) -> None:

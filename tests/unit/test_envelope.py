@@ -65,6 +65,8 @@ def test_what_is_missing_is_named(name: str, value: bytes | str | None) -> None:
         ("ce_specversion", b"0.3", "ce_specversion is not 1.0"),
         ("ce_specversion", b"1", "ce_specversion is not 1.0"),
         ("ce_id", b"\xff\xfe", "ce_id is not UTF-8"),
+        ("ce_id", b"a\0b", "ce_id has the character 0"),
+        ("ce_id", b"x" * 2000, "ce_id and ce_source are together longer than 2000 bytes"),
         ("ce_type", b"x" * (LONGEST_BYTES + 1), "ce_type is longer than 4096 bytes"),
         ("ce_time", b"yesterday", "ce_time is no time"),
         ("ce_time", b"2026-13-45T99:00:00Z", "ce_time is no time"),
