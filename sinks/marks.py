@@ -1,13 +1,13 @@
 """How far a sink in a Postgres is: its marks, moved in the transaction that holds the effects."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 import psycopg
 from msgspec.structs import astuple
 
 from consumer.errors import Fenced
-from consumer.event import Batch, ChangeEvent, Mark, Position, TopicPartition
+from consumer.event import Batch, Mark, Position, TopicPartition
 from sinks.target import STATEMENTS
 
 SESSION = (
@@ -91,19 +91,3 @@ class Ledger:
         connection.rollback()
         self._in_doubt = False
         return found is not None and found[0] == len(rows)
-
-
-class SinkDecides:
-    """In place of Redis keys, where the sink tells repeats itself for a whole batch at once."""
-
-    def start(self, marks: Mapping[TopicPartition, Mark]) -> None:
-        pass
-
-    def unseen(self, events: list[ChangeEvent]) -> list[ChangeEvent]:
-        return events
-
-    def remember(self, batch: Batch) -> None:
-        pass
-
-    def close(self) -> None:
-        pass

@@ -16,7 +16,6 @@ from consumer.dedup import RedisDeduplicator, SinkDecides
 from consumer.kafka import KafkaSource, Limits
 from consumer.ports import Decoder, Observer, Sink
 from consumer.worker import Worker
-from sinks.marks import SinkDecides
 from sinks.postgres import PostgresSink
 from tailrace import named
 from tailrace.config import EVENTS, Pipeline, ProjectionSink, SubscriberSink
