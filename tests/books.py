@@ -11,8 +11,9 @@ from eventstore.contracts import Event
 from tailrace.harness.cdc import Cdc
 from tests import ledger
 
-DDL = store.STATEMENTS["schema"]
-TABLE = "eventstore.events"
+DDL = store.STATEMENTS["schema"] + "; CREATE TABLE rows (id int PRIMARY KEY)"
+TABLES = ["eventstore.events", "public.rows"]
+"""The second one is for the mirror with which a pipeline of the harness comes."""
 MODULES = {"one": "one_v1", "many": "many", "sql": "in_sql"}
 VIEWS = {"one": "balances", "many": "sums", "sql": "totals"}
 RIGHT = """

@@ -11,7 +11,7 @@ from devstack import AnyStack
 from tailrace.config import load
 from tailrace.harness.cdc import Cdc
 from tailrace.harness.waits import PAUSE, eventually
-from tests.books import DDL, MODULES, TABLE, describe, done, right, shown, until_right
+from tests.books import DDL, MODULES, TABLES, describe, done, right, shown, until_right
 from tests.chaos.test_worker_kills import LONG
 
 ROUNDS = 6 if LONG else 1
@@ -35,7 +35,7 @@ def events(books: Cdc) -> int:
 
 
 def test_kills_under_load_and_in_a_rebuild(stack: AnyStack, cdc: Callable[..., Cdc]) -> None:
-    books = cdc(DDL, [TABLE], watch_effects=False, partitions=2)
+    books = cdc(DDL, TABLES, watch_effects=False, partitions=2)
     describe(books, MODULES | {"next": "one_v2"})
     books.register()
     for sink in MODULES:

@@ -11,7 +11,7 @@ from eventstore import store
 from eventstore.recorded import Meta
 from tailrace.harness.factory import Factory
 from tests import ledger
-from tests.books import DDL, TABLE, book, describe, done
+from tests.books import DDL, TABLES, book, describe, done
 from tests.browser import NARROW, WIDE, Visitor, chromium
 from tests.e2e.test_dashboard import EVIL, TOKEN, Shown
 
@@ -26,7 +26,7 @@ def browser() -> Iterator[Browser]:
 def shown(stack: AnyStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     folder = tmp_path_factory.mktemp("events")
     factory = Factory(stack, folder, update_golden=False)
-    books = factory(DDL, [TABLE], watch_effects=False)
+    books = factory(DDL, TABLES, watch_effects=False)
     describe(books, {"balances": "one_v1", "next": "one_v2"})
     books.register()
     book(books, "42", 7, 8)

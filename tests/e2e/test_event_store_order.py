@@ -10,9 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 
-from eventstore.store import ANY, NEW, STATEMENTS, append
+from eventstore.store import ANY, NEW, append
 from examples.bank.events import Deposited, Opened, contracts
 from tailrace.harness.cdc import Cdc
+from tests.books import DDL, TABLES
 
 TABLE = "eventstore.events"
 AFTER = "SELECT seq, id FROM eventstore.events WHERE seq > %s ORDER BY seq"
@@ -30,7 +31,7 @@ def write(dsn: str, writer: int) -> None:
 def test_debezium_skips_none_of_many_writers_events_and_a_poller_does(
     cdc: Callable[..., Cdc],
 ) -> None:
-    bank = cdc(STATEMENTS["schema"], [TABLE], watch_effects=False)
+    bank = cdc(DDL, TABLES, watch_effects=False)
     bank.register()
     polled: set[str] = set()
     last_seq = 0

@@ -9,12 +9,12 @@ import yaml
 from eventstore import store
 from tailrace.harness.cdc import Cdc
 from tests import ledger
-from tests.books import DDL, MODULES, TABLE, VIEWS, book, describe, done, right, shown, until_right
+from tests.books import DDL, MODULES, TABLES, VIEWS, book, describe, done, right, shown, until_right
 
 
 @pytest.fixture
 def books(cdc: Callable[..., Cdc]) -> Cdc:
-    books = cdc(DDL, [TABLE], watch_effects=False, partitions=2)
+    books = cdc(DDL, TABLES, watch_effects=False, partitions=2)
     describe(books, MODULES)
     return books
 

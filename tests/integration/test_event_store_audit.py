@@ -26,6 +26,8 @@ ADA = Meta(actor="ada", correlation="r1", causation="m1")
 
 often = dataclasses.replace(account, snapshot_every=2)
 
+BALANCES = {"type": "projection", "module": "examples.bank.projections:balances"}
+
 
 def _fail(state: Any, event: Any) -> Any:
     raise KeyError(event.contract.name)
@@ -50,7 +52,7 @@ class Bank:
             "connect": {"url": "http://127.0.0.1:1"},
             "kafka": {"bootstrap": "127.0.0.1:1"},
             "redis": {"url": "redis://127.0.0.1:1/0"},
-            "sinks": {"mirror": {"type": "postgres", "dsn": dsn}},
+            "sinks": {"balances": BALANCES | {"dsn": dsn}},
         }
         file.touch(mode=0o600)
         file.write_text(json.dumps(pipeline))

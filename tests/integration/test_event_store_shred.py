@@ -24,6 +24,8 @@ from tailrace.harness.databases import Databases
 
 NAME = "Ada Lovelace"
 
+BALANCES = {"type": "projection", "module": "examples.bank.projections:balances"}
+
 
 @pytest.fixture
 def dsn(new_database: Databases) -> str:
@@ -196,7 +198,7 @@ def test_the_command_is_logged_first(dsn: str, tmp_path: Path) -> None:
             "placeholder": "unchanged-0123456789abcdef",
             "password_reference": "${env:PASSWORD}",
         },
-        "sinks": {"mirror": {"type": "postgres", "dsn": dsn}},
+        "sinks": {"balances": BALANCES | {"dsn": dsn}},
     }
     file.touch(mode=0o600)
     file.write_text(json.dumps(pipeline))
