@@ -5,7 +5,7 @@ An event is known by its stream and position, so a repeat is dropped whoever rep
 that the log lost is missed at the next: it is then read from the event store, which has the truth.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -186,12 +186,12 @@ def project(
     handled: Sequence[Stored] = [event for event in events if event.type in projection.events]
     if not handled:
         return
-    if projection.apply is not None and any(MARK in event.data for event in handled):
-        handled = opened(store(), handled)
     first, last = handled[0], handled[-1]
     between = f"between {first.stream} {first.pos} and {last.stream} {last.pos}"
     with blamed(connection, projection, between):
         if projection.apply is not None:
+            if any(MARK in event.data for event in handled):
+                handled = opened(store(), handled)
             contracts = projection.contracts
             projection.apply(connection, [event.recorded(contracts) for event in handled])
         else:
@@ -216,12 +216,14 @@ def blamed(connection: Connection, projection: Projection, where: str) -> Iterat
         ) from error
 
 
-def load_batch(connection: Connection, lines: Sequence[str | bytes]) -> None:
-    """The lines of COPY become the rows of the table `batch`."""
+def load_batch(connection: Connection, lines: Iterable[str | bytes]) -> int:
+    """The lines of COPY become the rows of the table `batch`; returns how many those are."""
     connection.execute(STATEMENTS["batch"])
-    with connection.cursor() as cursor, cursor.copy(STATEMENTS["copy_batch"]) as copy:
-        for line in lines:
-            copy.write(line)
+    with connection.cursor() as cursor:
+        with cursor.copy(STATEMENTS["copy_batch"]) as copy:
+            for line in lines:
+                copy.write(line)
+        return cursor.rowcount
 
 
 def run_statement(connection: Connection, projection: Projection) -> None:

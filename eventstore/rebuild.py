@@ -6,7 +6,7 @@ that the snapshot lacks was committed after it, so it stands in the log behind t
 stands there and was read as well is known by its stream's position, and dropped.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,6 +23,7 @@ from eventstore.versions import STATEMENTS
 from sinks.marks import Connection, create_schema
 
 WINDOW = 50_000  # events that are read and applied in one transaction
+PART_BYTES = 32 << 20  # of events' data that pass through Python at once
 NO_LIMIT = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"
 
 Ends = Callable[[], Mapping[TopicPartition, int]]
@@ -54,14 +55,18 @@ def build(
 
     Raises Filled, Busy for what the projection's code raises, and psycopg.Error.
     """
-    with connect(dsn, projection) as target, psycopg.connect(store_dsn) as store:
+    with (
+        connect(dsn, projection) as target,
+        psycopg.connect(store_dsn) as store,
+        psycopg.connect(store_dsn, autocommit=True) as keys,  # while `store` is in a COPY
+    ):
         target.autocommit = True  # each window is committed by itself
         _begin(target, sink, projection)
         marks = ends()
         store.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         store.execute(NO_LIMIT)
         window = _Window(projection, since, until)
-        count = _fill(store, target, window, progress)
+        count = _fill(store, keys, target, window, progress)
         _finish(store, target, sink, projection, marks, count, "past" if until else "built")
     return count
 
@@ -115,29 +120,44 @@ def _begin(target: Connection, sink: str, projection: Projection) -> None:
         target.execute(projection.tables)
 
 
-def _fill(store: Connection, target: Connection, window: _Window, progress: Progress) -> int:
+def _fill(
+    store: Connection, keys: Connection, target: Connection, window: _Window, progress: Progress
+) -> int:
     projection = window.projection
     row = store.execute(STATEMENTS["highest_seq"]).fetchone()
     highest = row[0] if row else 0
     count = 0
     for after in range(0, highest, WINDOW):
         progress(after, highest)
+        query = window.after(after)
         with target.transaction():
             target.execute(NO_LIMIT)
             if projection.statement is None:
-                events = [Stored(*row) for row in _rows(store, window.after(after))]
-                project(target, projection, events, lambda: store)
-                count += len(events)
+                for events in _parts(_rows(store, query)):
+                    project(target, projection, events, lambda: keys)
+                    count += len(events)
             else:
-                lines = list(_lines(store, window.after(after)))
-                if lines:
-                    until = min(after + WINDOW, highest)
-                    with blamed(target, projection, f"between seq {after + 1} and {until}"):
-                        load_batch(target, lines)
+                until = min(after + WINDOW, highest)
+                with blamed(target, projection, f"between seq {after + 1} and {until}"):
+                    if loaded := load_batch(target, _lines(store, query)):
                         run_statement(target, projection)
-                count += len(lines)
+                    count += loaded
     progress(highest, highest)
     return count
+
+
+def _parts(rows: Iterable[tuple[Any, ...]]) -> Iterator[list[Stored]]:
+    """All of them, no more than PART_BYTES of data in memory but for one event."""
+    part: list[Stored] = []
+    size = 0
+    for row in rows:
+        part.append(Stored(*row))
+        size += len(part[-1].data)
+        if size >= PART_BYTES:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
 
 
 def _lines(connection: Connection, query: sql.Composed) -> Iterator[bytes]:

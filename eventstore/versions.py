@@ -108,12 +108,17 @@ def is_taken(connection: Connection, projection: str) -> bool:
 
 
 def drop(connection: Connection, sink: str) -> None:
-    """Forget a version that readers do not see: its tables, how far it was, its marks."""
+    """
+    Forget a version that readers do not see: its tables, how far it was, its marks. Does nothing
+    to one that they see.
+    """
     build = find(connection, sink)
     if build is None:
         return
-    assert not build.is_live
     connection.execute(PATIENCE)
+    connection.execute(STATEMENTS["lock_switch"], [build.projection])
+    if (now := find(connection, sink)) is None or now.is_live:  # shown or gone meanwhile
+        return
     connection.execute(
         sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(build.schema))
     )
