@@ -10,11 +10,13 @@ import json
 import os
 import signal
 import threading
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
 import kafka
 import psycopg
+from kafka.errors import CommitFailedError, RebalanceInProgressError
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 UPSERT = """
@@ -75,7 +77,9 @@ def run(broken: str, stopped: threading.Event) -> None:
                 for record in records:
                     copier.apply(record)
                 done = OffsetAndMetadata(records[-1].offset + 1, "", -1)
-                consumer.commit({TopicPartition(at.topic, at.partition): done})
+                # In a rebalance Kafka takes no commit: what comes again then takes no effect.
+                with suppress(RebalanceInProgressError, CommitFailedError):
+                    consumer.commit({TopicPartition(at.topic, at.partition): done})
     consumer.close()
 
 
