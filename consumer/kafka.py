@@ -61,6 +61,7 @@ class KafkaSource:
         self._owned: frozenset[TopicPartition] = frozenset()
         self._uncommitted: dict[TopicPartition, Span] = {}
         self._committed_at_s = 0.0
+        self._asked_again_for: object = None  # topics and partitions, as the group knew them
         try:
             self._consumer = kafka.KafkaConsumer(
                 client_id=instance or group,
@@ -184,8 +185,14 @@ class KafkaSource:
         coordinator = self._consumer._coordinator
         if not coordinator.poll(timeout_ms=JOIN_WITHIN_MS) and coordinator.coordinator_unknown():
             raise kafka.errors.CoordinatorNotAvailableError
+        if coordinator.need_rejoin():
+            return
         states = list(self._consumer._subscription.assignment.values())
-        if any(state._pending_revocation for state in states) and not coordinator.need_rejoin():
+        known = coordinator._metadata_snapshot
+        # It may have joined before a topic was known: if it got none of it, once more.
+        has_none = not states and any(known.values()) and known != self._asked_again_for
+        if has_none or any(state._pending_revocation for state in states):
+            self._asked_again_for = known
             coordinator.request_rejoin()
 
     def _raise_if_rebalanced(self) -> None:
