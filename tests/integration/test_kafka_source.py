@@ -153,3 +153,28 @@ def test_what_kafka_answers_decides(
         opened.poll()
     if expected is Busy:
         opened.hold(0.01)  # waits, and leaves the sentence to `poll`
+
+
+def test_a_topic_that_the_group_did_not_know_when_it_was_joined(endpoints: Endpoints) -> None:
+    """As when the leader shared out partitions by older knowledge than it then noted."""
+    name = f"t{secrets.token_hex(4)}"
+    client = {"bootstrap_servers": [endpoints.kafka]}
+    source = KafkaSource([name], group=name, client=client, limits=Limits())
+    eventually(lambda: assigned(source) == 0, 30)
+    source._consumer._coordinator._assignment_snapshot = None  # so the library sees no change
+    admin = kafka.KafkaAdminClient(**client)
+    admin.create_topics([NewTopic(name, 1, 1)])
+    admin.close()
+
+    eventually(lambda: assigned(source) == 1, 30)
+    source.close()
+
+
+def assigned(source: KafkaSource) -> int | None:
+    """How many partitions the next poll brings; None if it brings no news of them."""
+    try:
+        source.poll()
+    except Rebalanced as change:
+        source.start({at: Mark(0, START, 0, 0) for at in change.partitions})
+        return len(change.partitions)
+    return None
