@@ -14,6 +14,9 @@ Snapshot = Literal["initial", "no_data"]
 PROVIDER_REFERENCE = re.compile(r"\$\{[A-Za-z0-9_.-]+:[^${}]+\}")
 """How Connect names a secret kept elsewhere: `${file:/path:key}`, `${env:NAME}`."""
 
+EVENTS = "eventstore.events"
+"""The table of an event store, whose records are keyed by stream."""
+
 OUTBOX = "eventstore.outbox"
 """The table whose rows leave as events, each a CloudEvent, to a topic of their own."""
 
@@ -99,11 +102,16 @@ class ConnectorSpec:
     @property
     def events_topic(self) -> str:
         """Where the outbox's events go."""
-        return f"{self.topic_prefix}.events"
+        return events_topic(self.topic_prefix)
 
     @property
     def connector_class(self) -> str:
         return lossless.CONNECTOR_CLASS if self.lossless else lossless.PLAIN_CLASS
+
+
+def events_topic(prefix: str) -> str:
+    """Where the events of an outbox go, by the topic prefix."""
+    return f"{prefix}.events"
 
 
 def new_placeholder() -> str:

@@ -191,8 +191,9 @@ class KafkaSource:
         known = coordinator._metadata_snapshot
         # It may have joined before a topic was known: if it got none of it, once more.
         has_none = not states and any(known.values()) and known != self._asked_again_for
-        if has_none or any(state._pending_revocation for state in states):
+        if has_none:
             self._asked_again_for = known
+        if has_none or any(state._pending_revocation for state in states):
             coordinator.request_rejoin()
 
     def _raise_if_rebalanced(self) -> None:

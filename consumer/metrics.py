@@ -227,7 +227,7 @@ def waterfall(ways: Sequence[tuple[tuple[float, ...], int]]) -> Waterfall | None
     if not ways:
         return None
     ordered = sorted(ways, key=lambda way: sum(way[0]))
-    middle, half = _at(ordered, 0.5), max(1, len(ordered) // 10)
+    (middle,), half = _at(ordered, 0.5), max(1, len(ordered) // 10)
     typical = [way for way, _ in ordered[max(0, middle - half) : middle + half]]
     means = (sum(stage) / len(typical) for stage in zip(*typical, strict=True))
     return Waterfall(tuple(means), len(ways))
@@ -238,10 +238,10 @@ def quantiles(values_s: Sequence[tuple[float, int]]) -> Quantiles | None:
     if not values_s:
         return None
     ordered = sorted(values_s)
-    return Quantiles(*(ordered[_at(ordered, share)][0] for share in (0.5, 0.95, 0.99)))
+    return Quantiles(*(ordered[at][0] for at in _at(ordered, 0.5, 0.95, 0.99)))
 
 
-def _at(ordered: Sequence[tuple[object, int]], share: float) -> int:
-    """Where that share of all is reached."""
+def _at(ordered: Sequence[tuple[object, int]], *shares: float) -> list[int]:
+    """Where each of these shares of all is reached."""
     reached = list(accumulate(count for _, count in ordered))
-    return bisect.bisect_left(reached, share * reached[-1])
+    return [bisect.bisect_left(reached, share * reached[-1]) for share in shares]

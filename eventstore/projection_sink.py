@@ -12,13 +12,14 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from connectors.spec import EVENTS
 from consumer.errors import Busy, Refused, Rejected
 from consumer.event import Batch, ChangeEvent, Mark, Outcome, TopicPartition
 from eventstore.contracts import Invalid
 from eventstore.projection import Projection
 from eventstore.recorded import Stored
 from eventstore.shred import MARK, opened
-from eventstore.travel import TABLE, copied, sift, stored
+from eventstore.travel import copied, sift, stored
 from eventstore.versions import STATEMENTS, Build, find
 from sinks import refusal
 from sinks.marks import SESSION, Ledger
@@ -55,7 +56,7 @@ class ProjectionSink:
     def positions(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, Mark]:
         """Raises Busy until it is built, and Refused where another version was."""
         try:
-            with refusal.as_busy([TABLE]):
+            with refusal.as_busy([EVENTS]):
                 connection = self._connect()
                 self._check(find(connection, self._sink))
                 return self._ledger.claim(connection, partitions)
@@ -65,13 +66,13 @@ class ProjectionSink:
 
     def apply(self, batch: Batch) -> Outcome:
         try:
-            with refusal.as_busy([TABLE]):
+            with refusal.as_busy([EVENTS]):
                 return self._apply(batch)
         except psycopg.Error as error:  # as of a constraint that is checked at the commit
             self.close()
             raise Busy(
                 f"the database refuses what projection {self._projection.name} wrote "
-                f"({_why(error)}): mend its code and restart; nothing is lost"
+                f"({refusal.told(error)}): mend its code and restart; nothing is lost"
             ) from error
         except BaseException:  # half a batch must not be committed with the next
             self.close()
@@ -267,6 +268,4 @@ def _unknown(event: Stored, pos: int) -> str:
 
 def _why(error: Exception) -> str:
     """What may be told: of the database its sentence without values, of code the error's name."""
-    if isinstance(error, psycopg.Error):
-        return error.diag.message_primary or type(error).__name__
-    return type(error).__name__
+    return refusal.told(error) if isinstance(error, psycopg.Error) else type(error).__name__

@@ -19,7 +19,7 @@ from eventstore import versions
 from eventstore.projection import Projection
 from eventstore.projection_sink import blamed, connect, load_batch, project, run_statement
 from eventstore.recorded import Stored
-from eventstore.versions import STATEMENTS
+from eventstore.versions import STATEMENTS, State
 from sinks.marks import Connection, create_schema
 
 WINDOW = 50_000  # events that are read and applied in one transaction
@@ -179,7 +179,7 @@ def _finish(
     projection: Projection,
     marks: Mapping[TopicPartition, int],
     count: int,
-    state: str,
+    state: State,
 ) -> None:
     with target.transaction():
         target.execute(NO_LIMIT)

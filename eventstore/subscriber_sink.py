@@ -112,7 +112,7 @@ class SubscriberSink:
         except psycopg.Error as error:  # as of a constraint that is checked at the commit
             self.close()
             raise Busy(
-                f"the database refuses what {self._subscriber.name} wrote ({_said(error)}):"
+                f"the database refuses what {self._subscriber.name} wrote ({refusal.told(error)}):"
                 " correct the handler and restart the worker; the events wait"
             ) from error
         except BaseException:  # half a batch must not be committed with the next
@@ -183,10 +183,6 @@ def _handle(connection: Connection, subscriber: Subscriber, arrived: Arrived) ->
 
 def _refusal(subscriber: Subscriber, reason: Refuse) -> str:
     return f"{subscriber.name} refuses it: {reason}"
-
-
-def _said(error: psycopg.Error) -> str:
-    return error.diag.message_primary or type(error).__name__
 
 
 def _place(error: Exception, handler: Handler) -> str:

@@ -9,10 +9,10 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import astuple
 
+from connectors.spec import EVENTS
 from consumer.event import ChangeEvent
 from eventstore.recorded import Stored
 
-TABLE = "eventstore.events"
 COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
 
@@ -33,7 +33,7 @@ _after = msgspec.json.Decoder(_After).decode
 
 
 def stored(change: ChangeEvent) -> Stored | str:
-    """The event in a change of TABLE, or the sentence that says why there is none."""
+    """The event in a change of EVENTS, or the sentence that says why there is none."""
     if change.op not in ("c", "r"):
         return (
             f"the event store is append-only, and this change ({change.op}) rewrites it: find out "
@@ -42,7 +42,7 @@ def stored(change: ChangeEvent) -> Stored | str:
     try:
         return Stored(*astuple(_after(change.after)))
     except msgspec.MsgspecError as error:
-        return f"not a row of {TABLE}: {error}"
+        return f"not a row of {EVENTS}: {error}"
 
 
 def copied(event: Stored) -> str:

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+import msgspec
 import psycopg
 from psycopg import sql
 
@@ -14,17 +15,18 @@ STATEMENTS = load_statements(Path(__file__).with_name("projection.sql"))
 PATIENCE = "SET LOCAL lock_timeout = '5s'"
 
 Connection = psycopg.Connection[Any]
+State = Literal["filling", "built", "past"]
 
 
 class Build(NamedTuple):
     """
-    A version that was built for a sink: `state` is `filling` or `built`; `events` are those that
-    it was filled with from the store, before it followed the log.
+    A version that was built for a sink. `events` are those that it was filled with from the
+    store, before it followed the log; one of the past does not follow it.
     """
 
     projection: str
     version: int
-    state: str
+    state: State
     is_live: bool
     events: int
     began_at: datetime
@@ -35,12 +37,25 @@ class Build(NamedTuple):
         return f"{self.projection}_v{self.version}"
 
 
-class Difference(NamedTuple):
-    """Rows of a table that only one of two versions has; None: it has no such table or columns."""
+class Difference(msgspec.Struct, frozen=True):
+    """
+    Rows of a table that only one version has: the one that readers see, or the new one. Both are
+    null where the versions have not the same columns of it.
+    """
 
     table: str
     only_live: int | None
     only_new: int | None
+
+    @property
+    def is_none(self) -> bool:
+        return self.only_live == 0 and self.only_new == 0
+
+    def __str__(self) -> str:
+        if self.only_live is None:
+            return f"{self.table}: the versions have not the same columns of it"
+        old, new = self.only_live, self.only_new
+        return f"{self.table}: {old:,} row(s) only in the old, {new:,} only in the new"
 
 
 def find(connection: Connection, sink: str) -> Build | None:

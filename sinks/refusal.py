@@ -33,6 +33,11 @@ def as_busy(tables: Sequence[str]) -> Iterator[None]:
         raise Busy(f"the target database cannot take it now: {text}") from error
 
 
+def told(error: psycopg.Error) -> str:
+    """The server's sentence, which holds no values; without one the error's name."""
+    return error.diag.message_primary or type(error).__name__
+
+
 def find(changes: Sequence[ChangeEvent], refuses: Refuses, error: psycopg.Error) -> Rejected:
     """
     The changes that the target refuses, found by halving: about 2 log2(n) tries for one of them.

@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from connectors.spec import EVENTS as EVENTS
 from connectors.spec import OUTBOX
 from tailrace.exits import USAGE, Problem
-from tailrace.sections import EVENTS as EVENTS
 from tailrace.sections import PostgresSink as PostgresSink
 from tailrace.sections import ProjectionSink as ProjectionSink
 from tailrace.sections import Section as Section

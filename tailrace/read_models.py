@@ -17,7 +17,7 @@ import psycopg
 from consumer.errors import Busy
 from eventstore import rebuild, versions
 from eventstore.projection import Projection
-from eventstore.versions import Build
+from eventstore.versions import Build, Difference, State
 from tailrace import named
 from tailrace.actions import Actor, log_of
 from tailrace.asking import Away, database
@@ -42,7 +42,7 @@ class ReadModel(msgspec.Struct, frozen=True):
     """
 
     sink: str
-    state: Literal["not built", "filling", "built", "past"] | None
+    state: State | Literal["not built"] | None
     projection: str | None = None
     version: int | None = None
     is_live: bool = False
@@ -50,27 +50,6 @@ class ReadModel(msgspec.Struct, frozen=True):
     began_at: datetime | None = None
     built_at: datetime | None = None
     trouble: str | None = None
-
-
-class Difference(msgspec.Struct, frozen=True):
-    """
-    Rows of a table that only one version has: the one that readers see, or the new one. Both are
-    null where the versions have not the same columns of it.
-    """
-
-    table: str
-    only_live: int | None
-    only_new: int | None
-
-    @property
-    def is_none(self) -> bool:
-        return self.only_live == 0 and self.only_new == 0
-
-    def __str__(self) -> str:
-        if self.only_live is None:
-            return f"{self.table}: the versions have not the same columns of it"
-        old, new = self.only_live, self.only_new
-        return f"{self.table}: {old:,} row(s) only in the old, {new:,} only in the new"
 
 
 def of_pipeline(pipeline: Pipeline) -> dict[str, ProjectionSink]:
@@ -89,10 +68,9 @@ def listed(pipeline: Pipeline) -> list[ReadModel]:
         if isinstance(there, Away):
             found.append(ReadModel(sink, None, trouble=there.sentence))
         elif build := there.get(group_of(pipeline, sink)):
-            state: Literal["filling", "built", "past"] = build.state  # type: ignore[assignment]
             found.append(
                 ReadModel(
-                    *(sink, state, build.projection, build.version, build.is_live),
+                    *(sink, build.state, build.projection, build.version, build.is_live),
                     *(build.events, build.began_at, build.built_at),
                 )
             )
@@ -265,7 +243,7 @@ def _differences(
         connection.commit()
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         if sink == live_sink or versions.are_level(connection, sink, live_sink):
-            return [Difference(*one) for one in versions.differences(connection, shown, new)]
+            return list(versions.differences(connection, shown, new))
         time.sleep(LOOK_EVERY_S)
     raise Problem(
         "TR-EVT-085",

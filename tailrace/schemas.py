@@ -17,6 +17,7 @@ from eventstore.audit import History, Sealed, Verified
 from eventstore.past import AsOf
 from eventstore.past import Difference as StateDifference
 from eventstore.shred import Forgotten
+from eventstore.versions import Difference
 from tailrace.actions import Actions
 from tailrace.outputs import (
     Compared,
@@ -34,7 +35,7 @@ from tailrace.outputs import (
 from tailrace.parked.decide import Discarded, Redriven
 from tailrace.parked.letter import Letter
 from tailrace.parked.letters import Groups, Pages
-from tailrace.read_models import Difference, ReadModel
+from tailrace.read_models import ReadModel
 from tailrace.schema import Change as TableChange
 from tailrace.trace.view import Trace
 from tailrace.watch.view import Pipeline

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from connectors.spec import OUTBOX
+from connectors.spec import EVENTS, OUTBOX, events_topic
 from tailrace.exits import USAGE, Problem
 from tailrace.values import Count, Dsn, Millis, Size, Tables, Text, names, shown
 
@@ -70,9 +70,6 @@ class SubscriberSink(Section, frozen=True, tag_field="type", tag="subscriber"):
         return ()
 
 
-EVENTS = "eventstore.events"
-
-
 class ProjectionSink(Section, frozen=True, tag_field="type", tag="projection"):
     """A read model, made of the events of an event store that is the source."""
 
@@ -104,7 +101,7 @@ def completed(name: str, sink: Sink, tables: tuple[str, ...], pipeline: str) -> 
                 f"sinks.{name}.topics names no topic, and source.tables has no {OUTBOX} whose"
                 " events it could follow; name the topics, like hotel.events."
             )
-        return msgspec.structs.replace(sink, topics=sink.topics or (f"{pipeline}.events",))
+        return msgspec.structs.replace(sink, topics=sink.topics or (events_topic(pipeline),))
     if isinstance(sink, ProjectionSink):
         if EVENTS not in tables:
             raise at_odds(

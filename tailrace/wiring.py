@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from connectors.spec import OUTBOX
+from connectors.spec import OUTBOX, events_topic
 from consumer.deadletter import KafkaDeadLetters
 from consumer.decode import DebeziumDecoder
 from consumer.dedup import RedisDeduplicator, SinkDecides
@@ -29,7 +29,7 @@ def topic_of(pipeline: Pipeline, table: str) -> str:
     rows go to a topic of events.
     """
     if table == OUTBOX:
-        return f"{pipeline.name}.events"
+        return events_topic(pipeline.name)
     return f"{pipeline.name}." + re.sub(r"[^A-Za-z0-9._-]", "_", table)
 
 

@@ -1,17 +1,16 @@
 """`tailrace projections`: read models of an event store, version beside version."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tailrace.commands.config import DEFAULT_FILE, ConfigOption
+
 app = typer.Typer(help="Read models of an event store: build, compare, switch, drop.")
 
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The pipeline file.")]
 SinkArgument = Annotated[str, typer.Argument(help="The sink of type projection.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
 ReasonOption = Annotated[str, typer.Option(help="Goes into the log of actions.")]
-DEFAULT_FILE = Path("pipeline.yaml")
 
 
 @app.command("list")

@@ -12,7 +12,7 @@ from eventstore import audit
 from eventstore.past import as_of
 from tailrace import read_models
 from tailrace.asking import Away, database
-from tailrace.config import EVENTS, Pipeline
+from tailrace.config import Pipeline
 from tailrace.dashboard.access import Role
 from tailrace.dashboard.desk import Viewer, desk_of
 from tailrace.dashboard.pages import page
@@ -47,7 +47,6 @@ def events(
         name=name,
         here="events",
         models=models,
-        has_store=EVENTS in pipeline.source.tables,
         stream=stream,
         most=MOST_EVENTS,
         may_see=visitor.role >= Role.OPERATOR,
