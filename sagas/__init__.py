@@ -1,0 +1,1 @@
+"""Sagas: a unit of work that spans services ends everywhere or is undone everywhere."""
