@@ -30,7 +30,8 @@ class Envelope:
     """
     What is said of an event. `source` and `id` together are its identity. `version` is that of the
     data's schema, the last number of `dataschema`, 1 without one. `time` is in UTC, None where it
-    is not said. `meta` may have correlation, causation and traceparent.
+    is not said. `aggregate` is the type of what `subject` is. `meta` may have correlation,
+    causation and traceparent.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Envelope:
     subject: str | None
     data: bytes
     meta: Mapping[str, str] = field(default_factory=dict)
+    aggregate: str | None = None
 
 
 def envelope(record: Record) -> Envelope:
@@ -68,6 +70,7 @@ def envelope(record: Record) -> Envelope:
         subject=said.get("ce_subject"),
         data=record.value,
         meta={name: said[header] for header, name in _META.items() if header in said},
+        aggregate=said.get("ce_aggregatetype"),
     )
 
 

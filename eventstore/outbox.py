@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
+import msgspec
 import psycopg
 from psycopg import sql
 from psycopg.pq import TransactionStatus
@@ -66,13 +67,54 @@ def publish(
         raise ValueError(f"{len(events)} events need as many different ids, not {len(set(given))}")
     if not events:
         return given
-    texts = [contracts.encode(event) for event in events]
-    own = [event.contract for event in events]
-    travels = [meta.get(name) for name in META[:3]]
-    rows = [given, [one.name for one in own], texts, [dataschema(one) for one in own]]
-    who = [aggregate_type, aggregate_id, contracts.source]
-    tx.execute(STATEMENTS["publish"], [*who, *travels, *rows])
+    travels = {name: meta.get(name) for name in META[:3]}
+    send(
+        tx,
+        [
+            Outgoing(
+                id_,
+                aggregate_type,
+                aggregate_id,
+                contracts.source,
+                event.contract,
+                contracts.encode(event),
+                **travels,
+            )
+            for id_, event in zip(given, events, strict=True)
+        ],
+    )
     return given
+
+
+class Outgoing(msgspec.Struct, frozen=True):
+    """One row of the outbox; `payload` is JSON that the contract allows."""
+
+    id: UUID
+    aggregate_type: str
+    aggregate_id: str
+    source: str
+    contract: Contract
+    payload: str
+    correlation: str | None = None
+    causation: str | None = None
+    traceparent: str | None = None
+
+
+def send(tx: psycopg.Connection[Any], rows: Sequence[Outgoing]) -> None:
+    """All of them in one statement, in this order; the same id again is the same event."""
+    columns = [
+        [row.id for row in rows],
+        [row.aggregate_type for row in rows],
+        [row.aggregate_id for row in rows],
+        [row.contract.name for row in rows],
+        [row.payload for row in rows],
+        [row.source for row in rows],
+        [dataschema(row.contract) for row in rows],
+        [row.correlation for row in rows],
+        [row.causation for row in rows],
+        [row.traceparent for row in rows],
+    ]
+    tx.execute(STATEMENTS["publish"], columns)
 
 
 def dataschema(contract: Contract) -> str:

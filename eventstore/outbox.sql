@@ -37,13 +37,16 @@ CREATE OR REPLACE TRIGGER inserts_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ev
 FOR EACH STATEMENT EXECUTE FUNCTION eventstore.outbox_takes_inserts_only();
 
 -- name: publish
--- All events of one call, in their order; the same id again is the same event.
+-- In the order in which they are given; the same id again is the same event.
 INSERT INTO eventstore.outbox
   (id, aggregatetype, aggregateid, type, payload, ce_source, dataschema,
    correlationid, causationid, traceparent)
-SELECT n.id, %s, %s, n.type, n.payload::json, %s, n.dataschema, %s, %s, %s
-FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[])
-     WITH ORDINALITY AS n (id, type, payload, dataschema, nth)
+SELECT id, aggregatetype, aggregateid, type, payload::json, ce_source, dataschema,
+       correlationid, causationid, traceparent
+FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
+            %s::text[], %s::text[], %s::text[])
+     WITH ORDINALITY AS n (id, aggregatetype, aggregateid, type, payload, ce_source, dataschema,
+                           correlationid, causationid, traceparent, nth)
 ORDER BY n.nth
 ON CONFLICT DO NOTHING;
 

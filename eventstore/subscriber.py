@@ -9,14 +9,17 @@ Handlers of events, in the words of a service:
 A worker runs them (`type: subscriber` in the pipeline's file); docs/outbox.md says what holds.
 """
 
+import inspect
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Generic, TypeVar
+from pathlib import Path
+from typing import Any, Generic, LiteralString, TypeVar
 
 import psycopg
 
-from consumer.errors import Unreadable
+from consumer.errors import Busy, Unreadable
 from consumer.event import (
     NOTHING,
     ChangeEvent,
@@ -52,6 +55,7 @@ class Received(Generic[E]):
     subject: str | None
     at: datetime | None
     meta: Mapping[str, str]
+    aggregate: str | None = None
 
 
 Handler = Callable[[psycopg.Connection[Any], Received[Any]], None]
@@ -69,6 +73,9 @@ class Subscriber:
     A consumer of events, each handled once in effect. Its name is the one under which it is known
     which events it has had: with another name it starts anew.
     """
+
+    tables: Mapping[str, LiteralString] = {}
+    """What it keeps in the service's database beside the inbox: a table of it, and the DDL."""
 
     def __init__(self, name: str, *contracts: Contracts) -> None:
         self.name = name
@@ -108,7 +115,34 @@ class Subscriber:
             said.subject,
             said.time,
             said.meta,
+            said.aggregate,
         )
+
+    def wants(self, said: Envelope) -> bool:
+        """Whether it is for this consumer; all others are passed over."""
+        return said.type in self.handlers
+
+    def ready(self, tx: psycopg.Connection[Any]) -> None:
+        """Before the first events are read. Raises Refused where this code must not run."""
+
+    def handle(self, tx: psycopg.Connection[Any], events: Sequence["Arrived"]) -> None:
+        """
+        New events, in their order within a partition; they commit together. Raises Refuse, and Busy
+        for whatever else a handler raises: that is a matter of time, or of a new version of it.
+        """
+        for arrived in events:
+            handler = self.handlers[arrived.table]
+            try:
+                handler(tx, arrived.received)
+            except (Refuse, psycopg.OperationalError):
+                raise
+            except Exception as error:
+                (topic, partition), offset = arrived.record.at, arrived.record.offset
+                raise Busy(
+                    f"the handler of {arrived.table} in {self.name} fails"
+                    f" ({place(error, handler)}) at {topic}[{partition}] offset {offset}: correct"
+                    " it and restart the worker; the events wait"
+                ) from error
 
     def _of(self, name: str, model: type[Event] | None = None) -> Contracts:
         for contracts in self._contracts:
@@ -138,7 +172,7 @@ class EventDecoder:
                 said: Envelope | None = None
                 try:
                     said = envelope(record)
-                    if said.type in self._subscriber.handlers:
+                    if self._subscriber.wants(said):
                         events.append(self._arrived(at, record, said))
                 except Unreadable as error:
                     about = said.type if said else None
@@ -173,3 +207,12 @@ class EventDecoder:
             fresh=True,
             received=received,
         )
+
+
+def place(error: Exception, handler: Callable[..., Any]) -> str:
+    """Kind of an error and where in the handler; not its text, which may hold an event's values."""
+    frames = traceback.extract_tb(error.__traceback__)
+    code = getattr(inspect.unwrap(handler), "__code__", None)
+    own = [frame for frame in frames if code is not None and frame.filename == code.co_filename]
+    last = (own or frames)[-1]
+    return f"{type(error).__name__} in {Path(last.filename).name} line {last.lineno}"

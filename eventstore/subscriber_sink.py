@@ -5,8 +5,6 @@ Two guards make an event take effect once, however often it is delivered: the of
 (compare-and-set, first statement) and the inbox row, which also holds when offsets are set back.
 """
 
-import inspect
-import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +14,7 @@ import psycopg
 
 from consumer.errors import Busy, Rejected, Unreadable
 from consumer.event import FIRST, Batch, ChangeEvent, Mark, Outcome, Record, TopicPartition
-from eventstore.subscriber import Arrived, EventDecoder, Handler, Refuse, Subscriber
+from eventstore.subscriber import Arrived, EventDecoder, Refuse, Subscriber
 from sinks import marks, refusal
 from sinks.marks import Ledger
 from sinks.target import load_statements
@@ -56,6 +54,7 @@ class SubscriberSink:
     def positions(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, Mark]:
         """Raises Busy."""
         with self._at_work() as connection:
+            self._subscriber.ready(connection)
             return self._ledger.claim(connection, partitions)
 
     def apply(self, batch: Batch) -> Outcome:
@@ -76,8 +75,8 @@ class SubscriberSink:
     def _apply(self, connection: Connection, batch: Batch) -> Outcome:
         new = self._take_in(connection, batch)
         with connection.transaction():  # inside of it no handler can commit by itself
-            for arrived in new:
-                _handle(connection, self._subscriber, arrived)
+            if new:
+                self._subscriber.handle(connection, new)
         self._reached("before commit")
         self._ledger.commit(connection)
         self._reached("after commit")
@@ -89,7 +88,7 @@ class SubscriberSink:
         for arrived in self._take_in(connection, batch):
             try:
                 with connection.transaction():
-                    _handle(connection, self._subscriber, arrived)
+                    self._subscriber.handle(connection, [arrived])
             except Refuse as reason:
                 refused.append((arrived, _refusal(self._subscriber, reason)))
         connection.rollback()
@@ -144,7 +143,7 @@ def handle_again(connection: Connection, subscriber: Subscriber, record: Record)
     if not _new(connection, subscriber, [arrived]):
         return False
     try:
-        _handle(connection, subscriber, arrived)
+        subscriber.handle(connection, [arrived])
     except Refuse as reason:
         raise Rejected([(arrived, _refusal(subscriber, reason))]) from None
     return True
@@ -165,30 +164,5 @@ def _new(
     return [one for name, one in arrived.items() if name in new]
 
 
-def _handle(connection: Connection, subscriber: Subscriber, arrived: Arrived) -> None:
-    """What a handler raises, but for Refuse, is a matter of time or of a new version of it."""
-    handler = subscriber.handlers[arrived.table]
-    try:
-        handler(connection, arrived.received)
-    except (Refuse, psycopg.OperationalError):
-        raise
-    except Exception as error:
-        (topic, partition), offset = arrived.record.at, arrived.record.offset
-        raise Busy(
-            f"the handler of {arrived.table} in {subscriber.name} fails"
-            f" ({_place(error, handler)}) at {topic}[{partition}] offset {offset}: correct it and"
-            " restart the worker; the events wait"
-        ) from error
-
-
 def _refusal(subscriber: Subscriber, reason: Refuse) -> str:
     return f"{subscriber.name} refuses it: {reason}"
-
-
-def _place(error: Exception, handler: Handler) -> str:
-    """Kind of an error and where in the handler; not its text, which may hold an event's values."""
-    frames = traceback.extract_tb(error.__traceback__)
-    code = getattr(inspect.unwrap(handler), "__code__", None)
-    own = [frame for frame in frames if code is not None and frame.filename == code.co_filename]
-    last = (own or frames)[-1]
-    return f"{type(error).__name__} in {Path(last.filename).name} line {last.lineno}"

@@ -61,27 +61,27 @@ class Saga(msgspec.Struct, frozen=True, gc=False):
     style: Style = "orchestrated"
 
 
-class Reply(msgspec.Struct, frozen=True):
+class Reply(msgspec.Struct, frozen=True, tag=True):
     """A participant's fence after a command; FAILED: its code raised, and nothing was kept."""
 
     step: int
     fence: Fence | Literal["FAILED"]
 
 
-class TimedOut(msgspec.Struct, frozen=True):
+class TimedOut(msgspec.Struct, frozen=True, tag=True):
     """No answer to try number `tries`."""
 
     step: int
     tries: int
 
 
-class GiveUp(msgspec.Struct, frozen=True):
+class GiveUp(msgspec.Struct, frozen=True, tag=True):
     """Its deadline has passed; `by_hand`: somebody wants it undone, also when it is parked."""
 
     by_hand: bool = False
 
 
-class Resume(msgspec.Struct, frozen=True):
+class Resume(msgspec.Struct, frozen=True, tag=True):
     """Somebody has mended what it was parked for."""
 
 

@@ -121,7 +121,7 @@ class _Explorer:
 
     def _command(self, state: State, i: int, way: fence.Direction) -> Iterator[tuple[Label, State]]:
         saga, fences, done, undone, messages = state
-        act, after = fence.act_on(FENCES[fences[i]], way, is_pivot=i == self.plan.pivot)
+        act, after = fence.act_on(FENCES[fences[i]], way, is_final=i == self.plan.pivot)
         if act == "run the action":
             done = _raised(done, i)
             if i not in self.plan.after_pivot:

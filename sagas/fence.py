@@ -14,15 +14,15 @@ Direction = Literal["do", "undo"]
 Act = Literal["run the action", "run the undo", "nothing"]
 
 
-def act_on(fence: Fence | None, direction: Direction, *, is_pivot: bool) -> tuple[Act, Fence]:
+def act_on(fence: Fence | None, direction: Direction, *, is_final: bool) -> tuple[Act, Fence]:
     """
     What to do, and the state afterwards. An action that is run may refuse instead: then the state
-    is REFUSED. A pivot that is done stays done.
+    is REFUSED. What has no undo (`is_final`) stays done.
     """
     if direction == "do":
         return ("run the action", "DONE") if fence is None else ("nothing", fence)
     if fence is None:
         return "nothing", "VOIDED"
-    if fence == "DONE" and not is_pivot:
+    if fence == "DONE" and not is_final:
         return "run the undo", "UNDONE"
     return "nothing", fence

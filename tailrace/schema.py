@@ -15,7 +15,9 @@ import psycopg
 from psycopg import sql
 
 from eventstore import subscriber_sink
+from eventstore.subscriber import Subscriber
 from sinks import pgtypes, target
+from tailrace import named
 from tailrace.exits import Problem
 from tailrace.sections import Sink, SubscriberSink
 
@@ -127,9 +129,11 @@ def plan_of(source: Connection, destination: Connection, sink: Sink) -> list[Cha
     """What a sink of a pipeline lacks, whatever its type. Raises Problem as `plan`."""
     changes = plan(source, destination, sink.tables)
     if isinstance(sink, SubscriberSink):
-        found = destination.execute("SELECT to_regclass('eventstore.inbox')").fetchone()
-        if found is None or found[0] is None:
-            changes.append(Change("create table eventstore.inbox", subscriber_sink.INBOX))
+        subscriber = named.load(sink.module, Subscriber)
+        for table, ddl in {"eventstore.inbox": subscriber_sink.INBOX, **subscriber.tables}.items():
+            found = destination.execute("SELECT to_regclass(%s)", [table]).fetchone()
+            if found is None or found[0] is None:
+                changes.append(Change(f"create table {table}", ddl))
     return changes
 
 

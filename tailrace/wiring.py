@@ -5,6 +5,7 @@ Nothing else in the project knows which adapter stands behind a seam.
 """
 
 import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -103,7 +104,9 @@ def wire(
         observe=observe,
         stopping=stopping,
     )
-    return Wired(worker, (source.close, letters.close, parts.dedup.close, parts.sink.close))
+    return Wired(
+        worker, (source.close, letters.close, parts.dedup.close, parts.sink.close, *parts.closes)
+    )
 
 
 class _Parts(NamedTuple):
@@ -112,6 +115,7 @@ class _Parts(NamedTuple):
     decoder: Decoder
     dedup: RedisDeduplicator | SinkDecides
     sink: Sink
+    closes: Sequence[Callable[[], None]] = ()
 
 
 def _parts(pipeline: Pipeline, name: str, observe: Observer, reached: Reached) -> _Parts:
@@ -143,4 +147,14 @@ def _subscriber(settings: SubscriberSink, group: str, reached: Reached) -> _Part
 
     subscriber = named.load(settings.module, Subscriber)
     sink = subscriber_sink.SubscriberSink(settings.dsn, group, subscriber, reached=reached)
-    return _Parts(EventDecoder(subscriber), SinkDecides(), sink)
+    closes = _timers(settings.dsn, subscriber)
+    return _Parts(EventDecoder(subscriber), SinkDecides(), sink, closes)
+
+
+def _timers(dsn: str, subscriber: object) -> Sequence[Callable[[], None]]:
+    if "sagas.orchestrator" not in sys.modules:  # then no module of the user's declares any
+        return ()
+    from sagas.orchestrator import Orchestrator
+    from sagas.timers import Timers
+
+    return (Timers(dsn, subscriber).close,) if isinstance(subscriber, Orchestrator) else ()

@@ -1,0 +1,141 @@
+"""Sagas as rows: what the core decides, with results, timers and the plan each began with."""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import psycopg
+
+from sagas import core
+from sagas.core import Saga, Step, StepStatus, Style
+from sagas.plan import Plan
+from sinks.target import load_statements
+
+STATEMENTS = load_statements(Path(__file__).with_name("instances.sql"))
+TABLES = {"sagas.saga": STATEMENTS["schema"]}
+Connection = psycopg.Connection[Any]
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What a step's participant has said: an event of its contracts."""
+
+    type: str
+    version: int
+    data: msgspec.Raw
+
+
+class StepRow(msgspec.Struct, omit_defaults=True):
+    """A step as it is stored. `due`: when its command is sent again if nothing is heard."""
+
+    status: StepStatus
+    tries: int = 0
+    due: datetime | None = None
+    result: Result | None = None
+
+
+class Instance(msgspec.Struct):
+    """One saga. `version` is that of the row as it was read."""
+
+    id: UUID
+    type: str
+    style: Style
+    plan: Plan
+    status: core.Status
+    version: int
+    steps: dict[str, StepRow]
+    request: str
+    request_version: int
+    deadline_at: datetime
+    ended_at: datetime | None = None
+
+    @property
+    def saga(self) -> Saga:
+        """As the core sees it."""
+        steps = (self.steps[step.name] for step in self.plan.steps)
+        return Saga(self.status, tuple(Step(row.status, row.tries) for row in steps), self.style)
+
+    @property
+    def next_at(self) -> datetime | None:
+        """When a timer has to look at it."""
+        if self.status in core.STUCK or self.ended_at is not None:
+            return None
+        times = [row.due for row in self.steps.values() if row.due is not None]
+        if core.may_give_up(self.plan, self.saga):
+            times.append(self.deadline_at)
+        return min(times, default=None)
+
+
+_encode = msgspec.json.Encoder().encode
+_steps = msgspec.json.Decoder(dict[str, StepRow]).decode
+
+
+def insert(tx: Connection, instance: Instance, began_by: str, began_at: datetime) -> bool:
+    """False where a saga of its id is there already."""
+    text = _encode(instance.plan).decode()
+    hash_ = sha256(text.encode()).hexdigest()
+    tx.execute(STATEMENTS["keep_plan"], [hash_, instance.type, text])
+    values = [
+        *(instance.id, instance.type, instance.style, hash_, instance.status),
+        *(_encode(instance.steps).decode(), instance.request, instance.request_version),
+        *(began_by, began_at, instance.deadline_at, instance.next_at),
+    ]
+    return tx.execute(STATEMENTS["begin"], values).rowcount == 1
+
+
+def named(tx: Connection, ids: Collection[UUID]) -> dict[UUID, Instance]:
+    """Those of these that are not over, locked until the end of the transaction."""
+    return _instances(tx.execute(STATEMENTS["named"], [list(ids)]))
+
+
+def due(tx: Connection, now: datetime, types: Sequence[str], limit: int) -> dict[UUID, Instance]:
+    """Some whose time has come, locked."""
+    return _instances(tx.execute(STATEMENTS["due"], [now, list(types), limit]))
+
+
+def save(tx: Connection, instances: Sequence[Instance]) -> int:
+    """How many of them were still what was read."""
+    if not instances:
+        return 0
+    columns = [
+        [each.id for each in instances],
+        [each.version for each in instances],
+        [each.status for each in instances],
+        [_encode(each.steps).decode() for each in instances],
+        [each.next_at for each in instances],
+        [each.ended_at for each in instances],
+    ]
+    return tx.execute(STATEMENTS["save"], columns).rowcount
+
+
+class Live(msgspec.Struct, frozen=True):
+    """Instances that are not over and have one plan; `ids` are the oldest of them."""
+
+    type: str
+    plan: Plan
+    count: int
+    ids: list[str]
+
+
+def live(tx: Connection, types: Sequence[str]) -> list[Live]:
+    """What running sagas need."""
+    rows = tx.execute(STATEMENTS["live_plans"], [list(types)])
+    return [Live(type_, _plan("", plan), count, ids) for type_, plan, count, ids in rows]
+
+
+def _instances(rows: Iterable[tuple[Any, ...]]) -> dict[UUID, Instance]:
+    return {
+        id_: Instance(
+            id_, type_, style, _plan(hash_, plan), status, version, _steps(steps), *rest[:3]
+        )
+        for id_, type_, style, hash_, plan, status, version, steps, *rest in rows
+    }
+
+
+@lru_cache(maxsize=256)
+def _plan(hash_: str, text: str) -> Plan:
+    return msgspec.json.decode(text, type=Plan)

@@ -1,0 +1,63 @@
+-- The statements of sagas/instances.py.
+
+-- name: schema
+-- `plan`: the one that an instance began with, by its hash. `next_at`: when to look at it again
+-- without being told, null where only a message or a person moves it.
+CREATE SCHEMA IF NOT EXISTS sagas;
+CREATE TABLE IF NOT EXISTS sagas.plan (
+  hash text PRIMARY KEY, type text NOT NULL, plan json NOT NULL
+);
+CREATE TABLE IF NOT EXISTS sagas.saga (
+  id uuid PRIMARY KEY,
+  type text NOT NULL, style text NOT NULL CHECK (style IN ('orchestrated', 'choreographed')),
+  plan text NOT NULL REFERENCES sagas.plan,
+  status text NOT NULL,
+  version int NOT NULL,
+  steps json NOT NULL,
+  request json NOT NULL, request_version int NOT NULL,
+  began_by text NOT NULL, began_at timestamptz NOT NULL, ended_at timestamptz,
+  deadline_at timestamptz NOT NULL, next_at timestamptz
+) WITH (fillfactor = 60);
+CREATE INDEX IF NOT EXISTS saga_next ON sagas.saga (next_at) WHERE next_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS saga_live ON sagas.saga (type, status) WHERE ended_at IS NULL;
+
+-- name: keep_plan
+-- The same plan again is there already.
+INSERT INTO sagas.plan (hash, type, plan) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING;
+
+-- name: begin
+-- A saga of this id may have begun: then this is that one.
+INSERT INTO sagas.saga (id, type, style, plan, status, version, steps, request, request_version,
+                        began_by, began_at, deadline_at, next_at)
+VALUES (%s, %s, %s, %s, %s, 0, %s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT DO NOTHING;
+
+-- name: named
+-- These, if they are there and not over; locked in one order.
+SELECT s.id, s.type, s.style, s.plan, p.plan::text, s.status, s.version, s.steps::text,
+       s.request::text, s.request_version, s.deadline_at, s.next_at
+FROM sagas.saga s JOIN sagas.plan p ON p.hash = s.plan
+WHERE s.id = ANY (%s) AND s.ended_at IS NULL ORDER BY s.id FOR UPDATE OF s;
+
+-- name: due
+-- Those whose time has come, and that nobody else works on.
+SELECT s.id, s.type, s.style, s.plan, p.plan::text, s.status, s.version, s.steps::text,
+       s.request::text, s.request_version, s.deadline_at, s.next_at
+FROM sagas.saga s JOIN sagas.plan p ON p.hash = s.plan
+WHERE s.next_at <= %s AND s.type = ANY (%s)
+ORDER BY s.next_at LIMIT %s FOR UPDATE OF s SKIP LOCKED;
+
+-- name: save
+-- Only over the version that was read, whoever else may have written meanwhile.
+UPDATE sagas.saga s
+SET status = n.status, version = s.version + 1, steps = n.steps::json, next_at = n.next_at,
+    ended_at = n.ended_at
+FROM unnest(%s::uuid[], %s::int[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[])
+     AS n (id, version, status, steps, next_at, ended_at)
+WHERE s.id = n.id AND s.version = n.version;
+
+-- name: live_plans
+-- What instances that are not over need.
+SELECT s.type, p.plan::text, count(*), (array_agg(s.id::text ORDER BY s.began_at))[1:5]
+FROM sagas.saga s JOIN sagas.plan p ON p.hash = s.plan
+WHERE s.ended_at IS NULL AND s.type = ANY (%s) GROUP BY 1, 2 ORDER BY 1, 3 DESC;

@@ -1,0 +1,146 @@
+"""
+The orchestrator: a subscriber of participants' answers. A poll of answers becomes one transaction
+of many transitions; several orchestrators share the partitions of one consumer group.
+
+    tours = Orchestrator("tours", BookTour)
+    start(tx, tours, BookTour, TourRequested(...))  # in the transaction of your own writes
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any, LiteralString
+from uuid import UUID, uuid4
+
+import msgspec
+import psycopg
+
+from consumer.errors import Refused, Unreadable
+from eventstore.contracts import Contracts, Event, Invalid
+from eventstore.envelope import Envelope
+from eventstore.subscriber import Arrived, Received, Subscriber
+from sagas import core, instances, log
+from sagas.core import Reply, Style
+from sagas.declared import Saga
+from sagas.instances import Instance, Result
+from sagas.turn import Turn, rows_of
+from sagas.wire import address, protocol, saga_id
+
+WORDS = frozenset({"DONE", "REFUSED", "UNDONE", "VOIDED", "FAILED"})
+Connection = psycopg.Connection[Any]
+
+
+class Orchestrator(Subscriber):
+    """Of these sagas. Run as a sink of type subscriber whose topics are the participants'."""
+
+    tables: Mapping[str, LiteralString] = MappingProxyType({**instances.TABLES, **log.TABLES})
+
+    def __init__(self, name: str, *sagas: type[Saga]) -> None:
+        super().__init__(name, protocol)
+        self.sagas = {saga.name: saga for saga in sagas}
+
+    def wants(self, said: Envelope) -> bool:
+        of = address(said.aggregate)
+        return of is not None and of.type in self.sagas and of.word in WORDS
+
+    def received(self, said: Envelope) -> Received[Any]:
+        """The event is checked, and kept as it came."""
+        of = address(said.aggregate)
+        assert of is not None
+        saga_id(said.subject)
+        try:
+            event = self._contracts_of(of.type, of.step, said.type).decode(
+                said.type, said.version, said.data
+            )
+        except Invalid as invalid:
+            raise Unreadable(str(invalid)) from None
+        return Received(
+            event,
+            said.id,
+            said.type,
+            said.version,
+            said.source,
+            said.subject,
+            said.time,
+            said.meta,
+            said.aggregate,
+        )
+
+    def _contracts_of(self, type_: str, step: str, event: str) -> Contracts:
+        steps = self.sagas[type_].steps
+        if event.startswith("saga.") or step not in steps:
+            return protocol
+        return steps[step].action.contracts
+
+    def ready(self, tx: Connection) -> None:
+        """Raises Refused where a saga that is not over needs what this code no longer has."""
+        for each in instances.live(tx, list(self.sagas)):
+            steps = self.sagas[each.type].steps
+            for planned in each.plan.steps:
+                there = steps.get(planned.name)
+                if there is None or there.action.name != planned.action:
+                    now = f"has {there.action.name} there" if there else "has no such step"
+                    raise Refused(
+                        f"{each.count} saga(s) of type {each.type} that are not over have step "
+                        f"{planned.name} ({planned.action}), and this code {now}: put it back, or "
+                        f"wait until they are over (the oldest: {', '.join(each.ids)})"
+                    )
+
+    def handle(self, tx: Connection, events: Sequence[Arrived]) -> None:
+        heard = [(saga_id(arrived.received.subject), arrived.received) for arrived in events]
+        turn = Turn(self.sagas, self.name, datetime.now(UTC))
+        there = instances.named(tx, {id_ for id_, _ in heard})
+        for id_, received in heard:
+            if (one := there.get(id_)) is not None:
+                hear(turn, one, received)
+        turn.write(tx)
+
+
+def hear(turn: Turn, one: Instance, received: Received[Any]) -> bool:
+    """Whether the answer was waited for."""
+    of = address(received.aggregate)
+    assert of is not None
+    i = one.plan.index.get(of.step)
+    if i is None:
+        return False
+    fence: Any = of.word
+    event: Event = received.event
+    data = msgspec.Raw(event.model_dump_json().encode())
+    result = Result(event.contract.name, event.contract.version, data)
+    reason = f"{of.action} says {of.word}: {received.type}"
+    actor = f"participant {of.participant}"
+    return turn.act(one, Reply(i, fence), actor, reason, result, received.id)
+
+
+def start(
+    tx: Connection,
+    orchestrator: Orchestrator,
+    saga: type[Saga],
+    request: Event,
+    *,
+    id_: UUID | None = None,
+    style: Style = "orchestrated",
+    actor: str = "",
+) -> UUID:
+    """
+    Begins a saga in the caller's transaction, with its first commands; the same `id_` again begins
+    nothing. Raises Invalid for a request that its contract does not allow.
+    """
+    id_ = id_ or uuid4()
+    now = datetime.now(UTC)
+    state, effects = core.begin(saga.plan, style)
+    new = Instance(
+        id_,
+        saga.name,
+        style,
+        saga.plan,
+        state.status,
+        0,
+        rows_of(state, saga.plan),
+        saga.contracts.encode(request),
+        request.contract.version,
+        now + timedelta(seconds=saga.plan.deadline_s),
+    )
+    turn = Turn(orchestrator.sagas, orchestrator.name, now)
+    turn.begin(tx, new, actor or orchestrator.name, effects)
+    return id_

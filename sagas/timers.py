@@ -1,0 +1,85 @@
+"""
+Time for sagas: what is overdue is sent again, and a deadline is a message like any other.
+
+Every orchestrator's process looks; who looks first locks a row, and the others skip it.
+"""
+
+import threading
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import structlog
+
+from consumer.errors import Busy
+from consumer.retry import Backoff
+from eventstore.subscriber_sink import SESSION
+from sagas import core, instances
+from sagas.core import GiveUp, TimedOut
+from sagas.instances import Instance
+from sagas.orchestrator import Orchestrator
+from sagas.turn import Turn
+
+LOOK_EVERY_S = 0.2
+AT_ONCE = 200
+
+
+class Timers:
+    """A thread with a connection of its own, until `close`."""
+
+    def __init__(self, dsn: str, orchestrator: Orchestrator) -> None:
+        self._dsn = dsn
+        self._orchestrator = orchestrator
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="saga timers", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        backoff, failures = Backoff(), 0
+        while not self._stop.is_set():
+            try:
+                with psycopg.connect(
+                    self._dsn,
+                    options=SESSION,
+                    connect_timeout=5,
+                    application_name="tailrace saga timers",
+                ) as connection:
+                    while not self._stop.is_set():
+                        if look(connection, self._orchestrator) < AT_ONCE:
+                            self._stop.wait(LOOK_EVERY_S)
+                        failures = 0
+            except (psycopg.Error, Busy) as error:
+                failures += 1
+                structlog.get_logger().warning(
+                    "timers wait", why=type(error).__name__, failures=failures
+                )
+                self._stop.wait(backoff.delay_s(failures))
+
+
+def look(connection: psycopg.Connection[Any], orchestrator: Orchestrator) -> int:
+    """One transaction: how many sagas were due."""
+    now = datetime.now(UTC)
+    with connection.transaction():
+        there = instances.due(connection, now, list(orchestrator.sagas), AT_ONCE)
+        turn = Turn(orchestrator.sagas, orchestrator.name, now)
+        for one in there.values():
+            ring(turn, one, now)
+        turn.write(connection)
+    return len(there)
+
+
+def ring(turn: Turn, one: Instance, now: datetime) -> None:
+    """All of a saga's timers that are due."""
+    late = [
+        (i, row.tries)
+        for i, planned in enumerate(one.plan.steps)
+        if (row := one.steps[planned.name]).due is not None and row.due <= now
+    ]
+    if one.deadline_at <= now and core.may_give_up(one.plan, one.saga):
+        turn.act(one, GiveUp(), "deadline", f"it was not through within {one.plan.deadline_s:g} s")
+    for i, tries in late:
+        turn.act(one, TimedOut(i, tries), "timer", f"no answer to try {tries}")

@@ -1,0 +1,87 @@
+"""
+How sagas travel: each message is an event of the outbox whose aggregate is a step of a saga, keyed
+by the saga's id. What was done or refused is the participant's own event, for everybody to read.
+"""
+
+from typing import Literal, NamedTuple
+from uuid import UUID, uuid5
+
+from consumer.errors import Unreadable
+from eventstore.contracts import Contracts, Event
+from sagas.fence import Direction, Fence
+
+Word = Direction | Fence | Literal["FAILED", "begun", "ended"]
+
+_PREFIX = "saga"
+
+protocol = Contracts("saga")
+"""What is said in no domain's words."""
+
+
+@protocol.event("saga.undo")
+class Undo(Event):
+    """Undo the step, or see to it that it can't be done any more."""
+
+    reason: str
+
+
+@protocol.event("saga.undone")
+class Undone(Event):
+    """The step was done, and is undone."""
+
+
+@protocol.event("saga.voided")
+class Voided(Event):
+    """The step was not done, and will not be."""
+
+
+@protocol.event("saga.failed")
+class Failed(Event):
+    """The participant's code raised; nothing was kept, and it may be asked again."""
+
+    why: str
+
+
+@protocol.event("saga.ended")
+class Ended(Event):
+    """The saga is over: COMPLETED or COMPENSATED."""
+
+    status: str
+
+
+class Address(NamedTuple):
+    """Of which step a message is, and what it says; `step` and `action` are empty for the whole."""
+
+    type: str
+    step: str
+    action: str
+    word: str
+
+    def __str__(self) -> str:
+        return "/".join((_PREFIX, *self))
+
+    @property
+    def participant(self) -> str:
+        """Whose action it is."""
+        return self.action.partition(".")[0]
+
+
+def address(aggregate: str | None) -> Address | None:
+    """None: it is no message of a saga."""
+    parts = (aggregate or "").split("/")
+    if len(parts) != 5 or parts[0] != _PREFIX:
+        return None
+    return Address(*parts[1:])
+
+
+def saga_id(subject: str | None) -> UUID:
+    """Raises Unreadable."""
+    try:
+        return UUID(subject or "")
+    except ValueError:
+        raise Unreadable("its subject is not the id of a saga") from None
+
+
+def message_id(saga: UUID, *parts: str | int) -> UUID:
+    """The same whenever the same is said again."""
+    return uuid5(saga, "/".join(map(str, parts)))
