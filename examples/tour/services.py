@@ -1,0 +1,125 @@
+"""
+The five services. Each has its own database; nothing here knows of sagas but the refusals.
+
+Stocks are changed by adding and taking away, never by setting: no tour overwrites another's change.
+"""
+
+from typing import Any
+
+import psycopg
+
+from examples.tour.contracts import (
+    CarReserved,
+    Charge,
+    Charged,
+    Declined,
+    FlightFull,
+    HotelFull,
+    IssueTickets,
+    NoCarLeft,
+    ReserveCar,
+    ReserveRooms,
+    ReserveSeats,
+    RoomsReserved,
+    SeatsReserved,
+    TicketsIssued,
+    charge,
+    issue_tickets,
+    reserve_car,
+    reserve_rooms,
+    reserve_seats,
+)
+from sagas.participant import Participant, Refused
+
+Tx = psycopg.Connection[Any]
+
+flight = Participant("flight")
+hotel = Participant("hotel")
+car = Participant("car")
+payment = Participant("payment")
+tickets = Participant("tickets")
+
+TAKE = """
+UPDATE stock SET free = free - %(units)s, held = held + %(units)s
+WHERE name = %(name)s AND free >= %(units)s RETURNING price_cents
+"""
+HOLD = "INSERT INTO booking (tour, name, units, price_cents) VALUES (%s, %s, %s, %s)"
+CANCEL = """
+WITH gone AS (
+  UPDATE booking SET state = 'cancelled' WHERE tour = %s AND state = 'held' RETURNING name, units
+)
+UPDATE stock SET free = free + gone.units, held = held - gone.units
+FROM gone WHERE stock.name = gone.name
+"""
+
+
+@flight.does(reserve_seats)
+def hold_seats(tx: Tx, asked: ReserveSeats) -> SeatsReserved:
+    price_cents = _hold(tx, asked.tour, asked.flight, asked.seats, times=1)
+    if price_cents is None:
+        raise Refused(FlightFull(flight=asked.flight))
+    return SeatsReserved(flight=asked.flight, seats=asked.seats, price_cents=price_cents)
+
+
+@flight.undoes(reserve_seats)
+def release_seats(tx: Tx, asked: ReserveSeats, given: SeatsReserved) -> None:
+    tx.execute(CANCEL, [asked.tour])
+
+
+@hotel.does(reserve_rooms)
+def hold_rooms(tx: Tx, asked: ReserveRooms) -> RoomsReserved:
+    price_cents = _hold(tx, asked.tour, asked.hotel, asked.rooms, times=asked.nights)
+    if price_cents is None:
+        raise Refused(HotelFull(hotel=asked.hotel))
+    return RoomsReserved(hotel=asked.hotel, rooms=asked.rooms, price_cents=price_cents)
+
+
+@hotel.undoes(reserve_rooms)
+def release_rooms(tx: Tx, asked: ReserveRooms, given: RoomsReserved) -> None:
+    tx.execute(CANCEL, [asked.tour])
+
+
+@car.does(reserve_car)
+def hold_car(tx: Tx, asked: ReserveCar) -> CarReserved:
+    price_cents = _hold(tx, asked.tour, asked.car, 1, times=asked.days)
+    if price_cents is None:
+        raise Refused(NoCarLeft(car=asked.car))
+    return CarReserved(car=asked.car, price_cents=price_cents)
+
+
+@car.undoes(reserve_car)
+def release_car(tx: Tx, asked: ReserveCar, given: CarReserved) -> None:
+    tx.execute(CANCEL, [asked.tour])
+
+
+@payment.does(charge)
+def take_money(tx: Tx, asked: Charge) -> Charged:
+    paid = tx.execute(
+        "UPDATE account SET balance_cents = balance_cents - %s"
+        " WHERE customer = %s AND balance_cents >= %s",
+        [asked.amount_cents, asked.customer, asked.amount_cents],
+    )
+    if not paid.rowcount:
+        raise Refused(Declined(reason="the account does not have so much"))
+    values = [asked.tour, asked.customer, asked.amount_cents]
+    tx.execute("INSERT INTO payment VALUES (%s, %s, %s)", values)
+    return Charged(amount_cents=asked.amount_cents)
+
+
+@tickets.does(issue_tickets)
+def issue(tx: Tx, asked: IssueTickets) -> TicketsIssued:
+    numbers = tx.execute(
+        "INSERT INTO ticket (tour) SELECT %s FROM generate_series(1, %s) RETURNING number",
+        [asked.tour, asked.people],
+    ).fetchall()
+    return TicketsIssued(first=numbers[0][0], count=asked.people)
+
+
+def _hold(tx: Tx, tour: Any, name: str, units: int, *, times: int) -> int | None:
+    """The price in cents; None where there is not so much left."""
+    row = tx.execute(TAKE, {"name": name, "units": units}).fetchone()
+    if row is None:
+        return None
+    price_cents = int(row[0]) * units * times
+    tx.execute(HOLD, [tour, name, units, price_cents])
+    return price_cents

@@ -1,0 +1,189 @@
+"""
+The tour of `examples/tour` on the servers of one stack: six databases, each captured by a connector
+of its own, and a process for each service. Demo, tests and bench run it.
+"""
+
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, LiteralString
+
+import psycopg
+import yaml
+from psycopg import sql
+
+from connectors import operate, register
+from connectors.lifecycle import At
+from connectors.rest import Connect
+from devstack import Endpoints
+from eventstore import outbox
+from sinks.target import load_statements
+from tailrace import schema
+from tailrace.config import Pipeline, load
+from tailrace.progress import Listener
+from tailrace.source import spec_of
+
+STATEMENTS = load_statements(Path(__file__).parents[1] / "examples" / "tour" / "schema.sql")
+SINK = "work"
+STOCK: Mapping[str, tuple[str, int, int, int]] = {
+    "flight": ("flight-", 12_000, 400, 20),
+    "hotel": ("hotel-", 8_000, 300, 20),
+    "car": ("car-", 4_000, 60, 10),
+}
+"""Prefix of the names, price in cents, how much there is of each, and how many there are."""
+TABLES: Mapping[str, LiteralString] = {
+    "tours": STATEMENTS["tours"],
+    "flight": STATEMENTS["stock"],
+    "hotel": STATEMENTS["stock"],
+    "car": STATEMENTS["stock"],
+    "payment": STATEMENTS["payment"],
+    "tickets": STATEMENTS["tickets"],
+}
+SERVICES = tuple(TABLES)
+CUSTOMERS, BALANCE_CENTS = 200, 2_000_000
+
+
+@dataclass
+class Service:
+    """One of the six, with its database and its pipeline's file."""
+
+    name: str
+    dsn: str
+    file: Path
+    pipeline: Pipeline
+
+
+@dataclass
+class Tour:
+    """`prefix` keeps the databases and topics of several tours on one stack apart."""
+
+    at: Endpoints
+    folder: Path
+    say: Listener
+    prefix: str = "tour_"
+    stock: Mapping[str, tuple[str, int, int, int]] = field(default_factory=lambda: STOCK)
+    services: dict[str, Service] = field(default_factory=dict)
+    running: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def prepare(self) -> None:
+        """Databases, outboxes and connectors; no service runs yet."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name in SERVICES:
+            self.say(name, "database and outbox")
+            dsn = _fresh(self.at.source, f"{self.prefix}{name}")
+            file = self._write(name, dsn)
+            service = self.services[name] = Service(name, dsn, file, load(file, env={}))
+            with psycopg.connect(dsn) as connection:
+                self._fill(connection, name)
+        for name, service in self.services.items():
+            self.say(name, "connector")
+            with self._at(service) as at:
+                spec = spec_of(service.pipeline)
+                register.apply(spec, at, register.make_plan(spec, at))
+
+    def start(self, name: str, **environment: str) -> subprocess.Popen[bytes]:
+        """A process of this service; several share its partitions."""
+        words = [
+            *(sys.executable, "-m", "tailrace", "run", "-c", str(self.services[name].file)),
+            *("--sink", SINK),
+        ]
+        with self._log(name) as log:
+            process = subprocess.Popen(words, stdout=log, stderr=log, env=_environment(environment))
+        self.running.append(process)
+        return process
+
+    def close(self) -> None:
+        """Processes, connectors and slots are gone; the databases stay."""
+        for process in self.running:
+            if process.poll() is None:
+                process.terminate()
+        for process in self.running:
+            process.wait()
+        for service in self.services.values():
+            with self._at(service) as at:
+                spec = spec_of(service.pipeline)
+                operate.delete(spec, at, drop_slot=True, drop_publication=True)
+
+    def connect(self, name: str) -> psycopg.Connection[tuple[object, ...]]:
+        """To the database of a service; each statement commits."""
+        return psycopg.connect(self.services[name].dsn, autocommit=True)
+
+    def _fill(self, connection: psycopg.Connection[tuple[object, ...]], name: str) -> None:
+        outbox.create_schema(connection)
+        connection.execute(TABLES[name])
+        if name in self.stock:
+            prefix, price_cents, capacity, count = self.stock[name]
+            values = [prefix, price_cents, capacity, capacity, count]
+            connection.execute(STATEMENTS["fill_stock"], values)
+        if name == "payment":
+            connection.execute(STATEMENTS["fill_accounts"], [BALANCE_CENTS, CUSTOMERS])
+        service = self.services[name]
+        connection.commit()
+        with psycopg.connect(service.dsn) as source:
+            changes = schema.plan_of(source, connection, service.pipeline.sinks[SINK])
+        schema.apply(connection, changes)
+
+    def _write(self, name: str, dsn: str) -> Path:
+        host, _, port = self.at.source_for_connect.rpartition(":")
+        module = "examples.tour.booking:office" if name == "tours" else ""
+        topics = [each for each in SERVICES if each != name] if name == "tours" else ["tours"]
+        text = yaml.safe_dump(
+            {
+                "pipeline": f"{self.prefix}{name}",
+                "source": {
+                    "dsn": dsn,
+                    "tables": ["eventstore.outbox"],
+                    "placeholder": f"unchanged-{secrets.token_hex(8)}",
+                    "password_reference": f"${{file:{self.at.secrets}:source.password}}",
+                    "connector_host": host,
+                    "connector_port": int(port),
+                },
+                "connect": {"url": self.at.connect},
+                "kafka": {"bootstrap": self.at.kafka},
+                "redis": {"url": self.at.redis},
+                "sinks": {
+                    SINK: {
+                        "type": "subscriber",
+                        "dsn": dsn,
+                        "module": module or f"examples.tour.services:{name}",
+                        "topics": [f"{self.prefix}{each}.events" for each in topics],
+                    }
+                },
+                "health": {"port": 0},
+            }
+        )
+        file = self.folder / f"{name}.yaml"
+        file.touch(mode=0o600)
+        file.write_text(text)
+        return file
+
+    @contextmanager
+    def _at(self, service: Service) -> Iterator[At]:
+        with (
+            Connect(spec_of(service.pipeline).connect_url) as connect,
+            psycopg.connect(service.dsn, autocommit=True) as source,
+        ):
+            yield At(connect, source)
+
+    def _log(self, name: str) -> IO[bytes]:
+        return (self.folder / f"{name}.log").open("ab")
+
+
+def _environment(more: Mapping[str, str]) -> dict[str, str]:
+    import os
+
+    return {**os.environ, **more}
+
+
+def _fresh(server: str, name: str) -> str:
+    database = sql.Identifier(name)
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(database))
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(database))
+    return server.rpartition("/")[0] + "/" + name
+
+
