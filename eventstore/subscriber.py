@@ -58,6 +58,21 @@ class Received(Generic[E]):
     aggregate: str | None = None
 
 
+def received_as(said: Envelope, event: Event) -> Received[Any]:
+    """The event with what its envelope says of it."""
+    return Received(
+        event,
+        said.id,
+        said.type,
+        said.version,
+        said.source,
+        said.subject,
+        said.time,
+        said.meta,
+        said.aggregate,
+    )
+
+
 Handler = Callable[[psycopg.Connection[Any], Received[Any]], None]
 H = TypeVar("H", bound=Handler)
 
@@ -106,17 +121,7 @@ class Subscriber:
             event = self._of(said.type).decode(said.type, said.version, said.data)
         except Invalid as invalid:
             raise Unreadable(str(invalid)) from None
-        return Received(
-            event,
-            said.id,
-            said.type,
-            said.version,
-            said.source,
-            said.subject,
-            said.time,
-            said.meta,
-            said.aggregate,
-        )
+        return received_as(said, event)
 
     def wants(self, said: Envelope) -> bool:
         """Whether it is for this consumer; all others are passed over."""

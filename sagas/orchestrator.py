@@ -18,7 +18,7 @@ import psycopg
 from consumer.errors import Refused, Unreadable
 from eventstore.contracts import Contracts, Event, Invalid
 from eventstore.envelope import Envelope
-from eventstore.subscriber import Arrived, Received, Subscriber
+from eventstore.subscriber import Arrived, Received, Subscriber, received_as
 from sagas import core, instances, log
 from sagas.core import Reply, Style
 from sagas.declared import Saga
@@ -54,17 +54,7 @@ class Orchestrator(Subscriber):
             )
         except Invalid as invalid:
             raise Unreadable(str(invalid)) from None
-        return Received(
-            event,
-            said.id,
-            said.type,
-            said.version,
-            said.source,
-            said.subject,
-            said.time,
-            said.meta,
-            said.aggregate,
-        )
+        return received_as(said, event)
 
     def _contracts_of(self, type_: str, step: str, event: str) -> Contracts:
         steps = self.sagas[type_].steps

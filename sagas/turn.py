@@ -21,7 +21,7 @@ from sagas.core import Await, Effect, Input, Keep, Reply, Send
 from sagas.declared import Course, Saga
 from sagas.instances import Instance, Result, StepRow
 from sagas.log import Entry
-from sagas.wire import Address, Ended, Undo, message_id, protocol
+from sagas.wire import Address, Begun, Ended, Undo, message_id, protocol
 
 MOST_WAIT_S = 300.0
 SOON_S = 0.5  # after code that raised, doubled each time
@@ -145,7 +145,7 @@ class Turn:
         self._messages.append(
             Outgoing(
                 message_id(one.id, step, word, one.version, len(self._messages)),
-                str(Address(one.type, step, action, word)),
+                str(Address(one.style, one.type, step, action, word)),
                 str(one.id),
                 self._source,
                 contract,
@@ -156,7 +156,12 @@ class Turn:
         )
 
     def _announce(self, new: Instance) -> None:
-        raise NotImplementedError
+        begun = Begun(
+            plan=msgspec.to_builtins(new.plan),
+            request=msgspec.json.decode(new.request),
+            request_version=new.request_version,
+        )
+        self._say(new, "", "", "begun", Begun.contract, begun, None)
 
     def _note(
         self,

@@ -3,11 +3,12 @@ How sagas travel: each message is an event of the outbox whose aggregate is a st
 by the saga's id. What was done or refused is the participant's own event, for everybody to read.
 """
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID, uuid5
 
 from consumer.errors import Unreadable
 from eventstore.contracts import Contracts, Event
+from sagas.core import Style
 from sagas.fence import Direction, Fence
 
 Word = Direction | Fence | Literal["FAILED", "begun", "ended"]
@@ -42,6 +43,15 @@ class Failed(Event):
     why: str
 
 
+@protocol.event("saga.begun")
+class Begun(Event):
+    """A choreographed saga has begun: what every participant has to know of it."""
+
+    plan: dict[str, Any]
+    request: dict[str, Any]
+    request_version: int
+
+
 @protocol.event("saga.ended")
 class Ended(Event):
     """The saga is over: COMPLETED or COMPENSATED."""
@@ -52,6 +62,7 @@ class Ended(Event):
 class Address(NamedTuple):
     """Of which step a message is, and what it says; `step` and `action` are empty for the whole."""
 
+    style: Style
     type: str
     step: str
     action: str
@@ -69,9 +80,10 @@ class Address(NamedTuple):
 def address(aggregate: str | None) -> Address | None:
     """None: it is no message of a saga."""
     parts = (aggregate or "").split("/")
-    if len(parts) != 5 or parts[0] != _PREFIX:
+    if len(parts) != 6 or parts[0] != _PREFIX:
         return None
-    return Address(*parts[1:])
+    style: Style = "choreographed" if parts[1] == "choreographed" else "orchestrated"
+    return Address(style, *parts[2:])
 
 
 def saga_id(subject: str | None) -> UUID:

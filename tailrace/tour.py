@@ -6,7 +6,7 @@ of its own, and a process for each service. Demo, tests and bench run it.
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +44,15 @@ TABLES: Mapping[str, LiteralString] = {
     "tickets": STATEMENTS["tickets"],
 }
 SERVICES = tuple(TABLES)
+HEARS: Mapping[str, Sequence[str]] = {
+    "tours": ("flight", "hotel", "car", "payment", "tickets"),
+    "flight": ("tours", "payment"),
+    "hotel": ("tours", "payment"),
+    "car": ("tours", "payment"),
+    "payment": ("tours", "flight", "hotel", "car"),
+    "tickets": ("tours", "payment"),
+}
+"""Whose events each reads: what it is told, and in a choreographed saga what it waits for."""
 CUSTOMERS, BALANCE_CENTS = 200, 2_000_000
 
 
@@ -130,7 +139,7 @@ class Tour:
     def _write(self, name: str, dsn: str) -> Path:
         host, _, port = self.at.source_for_connect.rpartition(":")
         module = "examples.tour.booking:office" if name == "tours" else ""
-        topics = [each for each in SERVICES if each != name] if name == "tours" else ["tours"]
+        topics = HEARS[name]
         text = yaml.safe_dump(
             {
                 "pipeline": f"{self.prefix}{name}",
@@ -185,5 +194,3 @@ def _fresh(server: str, name: str) -> str:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(database))
         connection.execute(sql.SQL("CREATE DATABASE {}").format(database))
     return server.rpartition("/")[0] + "/" + name
-
-

@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 
+from examples.tour.booking import BookTour
 from examples.tour.contracts import (
     CarReserved,
     Charge,
@@ -123,3 +124,7 @@ def _hold(tx: Tx, tour: Any, name: str, units: int, *, times: int) -> int | None
     price_cents = int(row[0]) * units * times
     tx.execute(HOLD, [tour, name, units, price_cents])
     return price_cents
+
+
+for service in (flight, hotel, car, payment, tickets):
+    service.joins(BookTour)

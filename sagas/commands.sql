@@ -1,4 +1,4 @@
--- The statements of sagas/participant.py.
+-- The statements of sagas/commands.py.
 
 -- name: schema
 -- One row for each step that this service has heard of. `state` is null only inside a transaction.

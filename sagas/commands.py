@@ -1,0 +1,225 @@
+"""
+The commands of one transaction at a participant: fence, action or undo, log and answer together.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import psycopg
+import structlog
+
+from eventstore.contracts import Contract, Event
+from eventstore.outbox import Outgoing, send
+from eventstore.subscriber import place
+from sagas import log
+from sagas.declared import Action
+from sagas.fence import Direction, Fence, act_on
+from sagas.log import Entry
+from sagas.wire import Address, Failed, Undone, Voided, message_id, protocol
+from sinks.target import load_statements
+
+STATEMENTS = load_statements(Path(__file__).with_name("commands.sql"))
+TABLES = {"sagas.fence": STATEMENTS["schema"]}
+Connection = psycopg.Connection[Any]
+
+Do = Callable[[Connection, Any], Event]
+UndoIt = Callable[[Connection, Any, Any], None]
+Key = tuple[UUID, str]
+
+
+class Refused(Exception):
+    """Raised by an action, with an event that it declares in `refuses`; what it wrote is undone."""
+
+    def __init__(self, event: Event) -> None:
+        super().__init__(type(event).__name__)
+        self.event = event
+
+
+@dataclass(slots=True)
+class Handlers:
+    """What a participant has written, by the names of its actions."""
+
+    name: str
+    actions: dict[str, Action] = field(default_factory=dict)
+    do: dict[str, Do] = field(default_factory=dict)
+    undo: dict[str, UndoIt] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """
+    What is to be done with one step. `command` gives what the action is told; `id` is that of the
+    message, or of the participant's own decision (`is_own`): then only news are said.
+    """
+
+    saga: UUID
+    at: Address
+    direction: Direction
+    command: Callable[[], Event]
+    reason: str
+    id: str
+    traceparent: str | None
+    is_own: bool = False
+
+    @property
+    def key(self) -> Key:
+        return self.saga, self.at.step
+
+
+class Known(msgspec.Struct):
+    """A row of the fence as this transaction sees it."""
+
+    state: Fence | None = None
+    command: str | None = None
+    command_version: int | None = None
+    answer_type: str | None = None
+    answer_version: int | None = None
+    answer: str | None = None
+
+
+def run(tx: Connection, handlers: Handlers, commands: Sequence[Told]) -> None:
+    """In their order; the caller commits. What fails is answered as FAILED, and leaves nothing."""
+    first = {told.key: told for told in reversed(commands)}
+    keys = _columns(first)
+    types = [told.at.type for told in first.values()]
+    actions = [told.at.action for told in first.values()]
+    tx.execute(STATEMENTS["take"], [*keys, types, actions])
+    rows = tx.execute(STATEMENTS["fences"], keys).fetchall()
+    work = _Work(tx, handlers, {(saga, step): Known(*rest) for saga, step, *rest in rows})
+    for told in commands:
+        work.one(told)
+    work.write()
+
+
+@dataclass
+class _Work:
+    tx: Connection
+    of: Handlers
+    fences: dict[Key, Known]
+    decided: set[Key] = field(default_factory=set)
+    answers: list[Outgoing] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+
+    def one(self, told: Told) -> None:
+        known = self.fences[told.key]
+        action = self.of.actions[told.at.action]
+        act, after = act_on(known.state, told.direction, is_final=action.is_final)
+        is_news = known.state != after
+        try:
+            if act == "run the action":
+                self._act(told, known, action)
+            elif act == "run the undo":
+                self._undo(told, known, action)
+            elif is_news:
+                self._decide(told, known, after, Voided.contract, "{}", "voided")
+        except psycopg.OperationalError:
+            raise
+        except Exception as error:
+            self._failed(told, error)
+            return
+        if is_news or not told.is_own:
+            self._answer(told, known, action)
+
+    def _act(self, told: Told, known: Known, action: Action) -> None:
+        command = told.command()
+        if type(command) is not action.takes:
+            raise TypeError(f"{action.name} takes {action.takes.__name__}")
+        state: Fence = "DONE"
+        try:
+            with _savepoint(self.tx):
+                said = self.of.do[action.name](self.tx, command)
+                if type(said) is not action.gives:
+                    raise TypeError(f"{action.name} gives {action.gives.__name__}")
+                text = action.contracts.encode(said)
+        except Refused as refused:
+            said, state = refused.event, "REFUSED"
+            if type(said) not in action.refuses:
+                raise
+            text = action.contracts.encode(said)
+        known.command = command.model_dump_json()
+        known.command_version = command.contract.version
+        self._decide(told, known, state, said.contract, text, state.lower())
+
+    def _undo(self, told: Told, known: Known, action: Action) -> None:
+        decode = action.contracts.decode
+        command = decode(
+            action.takes.contract.name, known.command_version or 1, known.command or ""
+        )
+        given = decode(action.gives.contract.name, known.answer_version or 1, known.answer or "")
+        with _savepoint(self.tx):
+            self.of.undo[action.name](self.tx, command, given)
+        self._decide(told, known, "UNDONE", Undone.contract, "{}", "undone")
+
+    def _decide(
+        self, told: Told, known: Known, state: Fence, contract: Contract, text: str, kind: str
+    ) -> None:
+        known.state, known.answer = state, text
+        known.answer_type, known.answer_version = contract.name, contract.version
+        self.decided.add(told.key)
+        self.entries.append(Entry(told.saga, kind, told.at.step, self._actor, told.reason, text))
+
+    def _answer(self, told: Told, known: Known, action: Action) -> None:
+        name = known.answer_type or ""
+        contract = (protocol if name.startswith("saga.") else action.contracts)[name]
+        self._say(told, known.state or "FAILED", contract, known.answer or "{}")
+
+    def _failed(self, told: Told, error: Exception) -> None:
+        handlers = self.of.do if told.direction == "do" else self.of.undo
+        why = place(error, handlers[told.at.action])
+        structlog.get_logger().warning(
+            "action failed", action=told.at.action, direction=told.direction, why=why
+        )
+        self.entries.append(Entry(told.saga, "failed", told.at.step, self._actor, why))
+        self._say(told, "FAILED", Failed.contract, Failed(why=why).model_dump_json())
+
+    def _say(self, told: Told, word: str, contract: Contract, text: str) -> None:
+        self.answers.append(
+            Outgoing(
+                message_id(UUID(told.id), "answer"),
+                str(told.at._replace(word=word)),
+                str(told.saga),
+                self.of.name,
+                contract,
+                text,
+                correlation=str(told.saga),
+                causation=told.id,
+                traceparent=told.traceparent,
+            )
+        )
+
+    @property
+    def _actor(self) -> str:
+        return f"participant {self.of.name}"
+
+    def write(self) -> None:
+        if self.decided:
+            rows = [
+                (*key, *msgspec.structs.astuple(self.fences[key])) for key in sorted(self.decided)
+            ]
+            self.tx.execute(STATEMENTS["decide"], _columns(rows))
+        if undecided := [key for key, known in self.fences.items() if known.state is None]:
+            self.tx.execute(STATEMENTS["forget"], _columns(undecided))
+        if self.answers:
+            send(self.tx, self.answers)
+        log.append(self.tx, self.entries)
+
+
+def _columns(rows: Any) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+@contextmanager
+def _savepoint(tx: Connection) -> Iterator[None]:
+    """Whatever is raised in the block undoes what it wrote, and the transaction can go on."""
+    tx.execute("SAVEPOINT saga_step")
+    try:
+        yield
+        tx.execute("RELEASE SAVEPOINT saga_step")
+    except Exception:
+        tx.execute("ROLLBACK TO SAVEPOINT saga_step")
+        raise

@@ -1,0 +1,143 @@
+"""
+A participant in choreographed sagas: it keeps what it hears of the others' steps, and acts by
+itself when it is its turn. The join of several steps is here, in the service that waits for them.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+import psycopg
+
+from eventstore.contracts import Event
+from sagas.declared import Course, Saga
+from sagas.fence import Direction, Fence
+from sagas.plan import Plan
+from sagas.reaction import is_fatal, reaction
+from sagas.wire import Address, Begun
+from sinks.target import load_statements
+
+STATEMENTS = load_statements(Path(__file__).with_name("following.sql"))
+TABLES = {"sagas.heard": STATEMENTS["schema"]}
+Connection = psycopg.Connection[Any]
+
+ANSWERS = frozenset({"DONE", "REFUSED", "UNDONE", "VOIDED"})
+
+
+class Hearing(NamedTuple):
+    """What somebody has said of a saga, of a step of it or of the whole."""
+
+    saga: UUID
+    of: Address
+    event: Event
+
+
+class Turn(NamedTuple):
+    """What this participant is to do of itself; `command` makes what an action is told."""
+
+    saga: UUID
+    at: Address
+    direction: Direction
+    reason: str
+    command: Callable[[], Event]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A choreographed saga as one participant has heard of it."""
+
+    saga: UUID
+    type: type[Saga]
+    plan: Plan
+    course: Course[Any]
+    heard: Mapping[int, Fence]
+
+    def turns(self, participant: str) -> Iterable[Turn]:
+        """What is to be done now of this participant's steps."""
+        for i, planned in enumerate(self.plan.steps):
+            if planned.action.partition(".")[0] != participant:
+                continue
+            if (direction := reaction(self.plan, i, self.heard)) is not None:
+                at = Address(
+                    "choreographed", self.type.name, planned.name, planned.action, direction
+                )
+                command = partial(self.type.steps[planned.name].make, self.course)
+                yield Turn(self.saga, at, direction, self._why(), command)
+
+    def _why(self) -> str:
+        fatal = [i for i, fence in self.heard.items() if is_fatal(self.plan, i, fence)]
+        fatal += [i for i, fence in self.heard.items() if fence == "VOIDED"]
+        told = " and ".join(f"{self.plan.steps[i].name} is {self.heard[i]}" for i in fatal[:2])
+        return told or f"what comes before it in {self.type.name} is done"
+
+
+def concerns(plan: Plan, participant: str, of: Address) -> bool:
+    """Whether a participant has to know of this answer."""
+    i = plan.index.get(of.step)
+    if i is None:
+        return False
+    own = {n for n, step in enumerate(plan.steps) if step.action.partition(".")[0] == participant}
+    if plan.pivot in own and of.word == "REFUSED":
+        return True
+    return bool(own & {*plan.before[i], *plan.behind[i]})
+
+
+def hear(
+    tx: Connection, sagas: Mapping[str, type[Saga]], hearings: Sequence[Hearing]
+) -> list[Known]:
+    """Notes what was heard, and returns all that is known of these sagas, if they have begun."""
+    begun = [each for each in hearings if isinstance(each.event, Begun)]
+    if begun:
+        tx.execute(STATEMENTS["begun"], _columns(map(_begun, begun)))
+    said = [each for each in hearings if each.of.word in ANSWERS]
+    newest = {(each.saga, each.of.step): each for each in said}
+    if newest:
+        tx.execute(STATEMENTS["heard"], _columns(map(_heard, newest.values())))
+    if over := [each.saga for each in hearings if each.of.word == "ended"]:
+        tx.execute(STATEMENTS["over"], {"ids": over})
+    rows = tx.execute(STATEMENTS["known"], [list({each.saga for each in hearings})])
+    return [_known(sagas, *row) for row in rows if row[1] in sagas]
+
+
+def _columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _begun(each: Hearing) -> tuple[Any, ...]:
+    assert isinstance(each.event, Begun)
+    plan, request = (
+        msgspec.json.encode(part).decode() for part in (each.event.plan, each.event.request)
+    )
+    return each.saga, each.of.type, plan, request, each.event.request_version
+
+
+def _heard(each: Hearing) -> tuple[Any, ...]:
+    contract = each.event.contract
+    text = each.event.model_dump_json()
+    return each.saga, each.of.step, each.of.word, contract.name, contract.version, text
+
+
+def _known(
+    sagas: Mapping[str, type[Saga]],
+    saga: UUID,
+    type_: str,
+    plan_text: str,
+    request_text: str,
+    version: int,
+    heard_text: str,
+) -> Known:
+    declared = sagas[type_]
+    plan = msgspec.json.decode(plan_text, type=Plan)
+    rows = msgspec.json.decode(heard_text, type=list[tuple[str, Fence, str, int, msgspec.Raw]])
+    request = declared.contracts.decode(declared.request.contract.name, version, request_text)
+    results = {
+        step: declared.steps[step].action.contracts.decode(name, number, bytes(data))
+        for step, fence, name, number, data in rows
+        if fence == "DONE"
+    }
+    heard = {plan.index[step]: fence for step, fence, *_ in rows}
+    return Known(saga, declared, plan, Course(saga, request, results), heard)
