@@ -9,8 +9,10 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import IO, LiteralString
+from typing import IO, Any, LiteralString
+from uuid import UUID
 
 import psycopg
 import yaml
@@ -21,6 +23,10 @@ from connectors.lifecycle import At
 from connectors.rest import Connect
 from devstack import Endpoints
 from eventstore import outbox
+from examples.tour.booking import BookTour, office
+from examples.tour.contracts import TourRequested
+from sagas.core import Style
+from sagas.orchestrator import start
 from sinks.target import load_statements
 from tailrace import schema
 from tailrace.config import Pipeline, load
@@ -77,6 +83,8 @@ class Tour:
     stock: Mapping[str, tuple[str, int, int, int]] = field(default_factory=lambda: STOCK)
     services: dict[str, Service] = field(default_factory=dict)
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    named: dict[int, str] = field(default_factory=dict)
+    """Which service a process is, by its id."""
 
     def prepare(self) -> None:
         """Databases, outboxes and connectors; no service runs yet."""
@@ -103,7 +111,33 @@ class Tour:
         with self._log(name) as log:
             process = subprocess.Popen(words, stdout=log, stderr=log, env=_environment(environment))
         self.running.append(process)
+        self.named[process.pid] = name
         return process
+
+    def begin(
+        self, number: int, style: Style, asked: Iterator[tuple[UUID, TourRequested]]
+    ) -> list[UUID]:
+        """So many tours, each in a transaction of its own."""
+        ids = []
+        with psycopg.connect(self.services["tours"].dsn) as connection:
+            for id_, request in islice(asked, number):
+                with connection.transaction():
+                    connection.execute(
+                        "INSERT INTO tour (id, customer) VALUES (%s, %s)", [id_, request.customer]
+                    )
+                    start(connection, office, BookTour, request, id_=id_, style=style)
+                ids.append(id_)
+        return ids
+
+    def live(self) -> int:
+        """Sagas that are neither over nor parked."""
+        with self.connect("tours") as connection:
+            row = connection.execute(
+                "SELECT count(*) FROM sagas.saga WHERE ended_at IS NULL"
+                " AND status NOT IN ('PARKED', 'COMPENSATION_PARKED')"
+            ).fetchone()
+        assert row is not None
+        return int(row[0])
 
     def close(self) -> None:
         """Processes, connectors and slots are gone; the databases stay."""
@@ -117,11 +151,11 @@ class Tour:
                 spec = spec_of(service.pipeline)
                 operate.delete(spec, at, drop_slot=True, drop_publication=True)
 
-    def connect(self, name: str) -> psycopg.Connection[tuple[object, ...]]:
+    def connect(self, name: str) -> psycopg.Connection[Any]:
         """To the database of a service; each statement commits."""
         return psycopg.connect(self.services[name].dsn, autocommit=True)
 
-    def _fill(self, connection: psycopg.Connection[tuple[object, ...]], name: str) -> None:
+    def _fill(self, connection: psycopg.Connection[Any], name: str) -> None:
         outbox.create_schema(connection)
         connection.execute(TABLES[name])
         if name in self.stock:

@@ -1,0 +1,140 @@
+"""A tour of five services, in both styles, on real servers: through refusals, cancels and kills."""
+
+import signal
+import time
+from collections.abc import Iterator
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from devstack.stack import AnyStack
+from examples.tour.booking import office
+from examples.tour.load import requests
+from sagas import operate
+from sagas.core import Style
+from tailrace.tour import SERVICES, Tour
+from tailrace.tour_proof import prove
+
+STYLES: tuple[Style, ...] = ("orchestrated", "choreographed")
+WITHIN_S = 90
+
+
+@pytest.fixture(scope="module")
+def tour(stack: AnyStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tour]:
+    folder = tmp_path_factory.mktemp("tour")
+    made = Tour(stack.up(), folder, lambda *_: None, prefix=f"e2e{uuid4().hex[:6]}_")
+    made.prepare()
+    for name in SERVICES:
+        made.start(name)
+    yield made
+    made.close()
+
+
+def wait_over(tour: Tour, within_s: float = WITHIN_S) -> None:
+    until_s = time.monotonic() + within_s
+    while left := tour.live():
+        assert time.monotonic() < until_s, f"{left} sagas are not over: {tour.folder}"
+        time.sleep(0.1)
+
+
+def statuses(tour: Tour, ids: list[UUID]) -> dict[str, int]:
+    with tour.connect("tours") as connection:
+        rows = connection.execute(
+            "SELECT status, count(*) FROM sagas.saga WHERE id = ANY (%s) GROUP BY 1", [ids]
+        )
+        return dict(rows.fetchall())
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_all_of_it_or_nothing(tour: Tour, style: Style) -> None:
+    ids = tour.begin(60, style, requests(seed=7, refused_share=0.5))
+    wait_over(tour)
+    ended = statuses(tour, ids)
+    assert ended["COMPLETED"] > 20 and ended["COMPENSATED"] > 15, ended
+    assert prove(tour) == []
+
+
+def test_both_styles_come_to_the_same(tour: Tour) -> None:
+    """What is refused depends on the request alone here, so the outcome must, too."""
+    outcomes = []
+    for style in STYLES:
+        asked = ((uuid4(), request) for _, request in requests(seed=11, refused_share=0.6))
+        ids = tour.begin(30, style, asked)
+        wait_over(tour)
+        with tour.connect("tours") as connection:
+            rows = connection.execute(
+                "SELECT status FROM sagas.saga WHERE id = ANY (%s) ORDER BY array_position(%s, id)",
+                [ids, ids],
+            ).fetchall()
+        outcomes.append([row[0] for row in rows])
+    assert outcomes[0] == outcomes[1]
+    assert {"COMPLETED", "COMPENSATED"} == set(outcomes[0])
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_cancelled_on_the_way(tour: Tour, style: Style) -> None:
+    """Wherever each of them is by then: undone as a whole, or too late and booked as a whole."""
+    ids = tour.begin(30, style, requests(seed=23, refused_share=0.0))
+    too_late = 0
+    with psycopg.connect(tour.services["tours"].dsn) as connection:
+        for id_ in ids:
+            try:
+                with connection.transaction():
+                    operate.give_up(connection, office, id_, "alice", "the customer called")
+            except operate.CannotDo:
+                too_late += 1
+    wait_over(tour)
+    ended = statuses(tour, ids)
+    assert ended.get("COMPENSATED", 0) > 0, ended
+    assert ended.get("COMPLETED", 0) >= too_late - ended.get("COMPENSATED", 0)
+    assert prove(tour) == []
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_services_die_in_the_middle(tour: Tour, style: Style) -> None:
+    asked = requests(seed=31, refused_share=0.3)
+    for name in SERVICES:
+        tour.begin(8, style, asked)
+        victim = next(p for p in tour.running if tour.named[p.pid] == name and p.poll() is None)
+        victim.send_signal(signal.SIGKILL)
+        victim.wait()
+        tour.start(name)
+    wait_over(tour)
+    assert prove(tour) == []
+
+
+def test_the_log_is_final_and_its_chain_is_checked(tour: Tour) -> None:
+    from sagas import log
+
+    tour.begin(3, "orchestrated", requests(seed=41))
+    wait_over(tour)
+    with tour.connect("tours") as connection:
+        for statement in (
+            "UPDATE sagas.log SET reason = ''",
+            "DELETE FROM sagas.log",
+            "TRUNCATE sagas.log",
+        ):
+            with pytest.raises(psycopg.errors.RaiseException, match="append-only"):
+                connection.execute(statement)
+    for tamper in (
+        "UPDATE sagas.log SET reason = 'nobody asked' WHERE seq = 4",
+        "DELETE FROM sagas.log WHERE seq = 4",
+        "UPDATE sagas.log SET seq = CASE seq WHEN 4 THEN -5 ELSE -4 END WHERE seq IN (4, 5);"
+        "UPDATE sagas.log SET seq = -seq WHERE seq < 0",
+    ):
+        assert broken_by(tour, tamper), tamper
+    with tour.connect("tours") as connection:
+        assert list(log.verify(connection)) == []
+
+
+def broken_by(tour: Tour, tamper: str) -> list[object]:
+    """What `verify` finds after a superuser has done that; then it is rolled back."""
+    from sagas import log
+
+    with psycopg.connect(tour.services["tours"].dsn) as connection:
+        connection.execute("ALTER TABLE sagas.log DISABLE TRIGGER log_is_final")
+        connection.execute(tamper.encode())
+        found: list[object] = list(log.verify(connection))
+        connection.rollback()
+    return found
