@@ -28,7 +28,7 @@ from examples.tour.contracts import TourRequested
 from sagas.core import Style
 from sagas.orchestrator import start
 from sinks.target import load_statements
-from tailrace import schema
+from tailrace import events_topic, schema
 from tailrace.config import Pipeline, load
 from tailrace.progress import Listener
 from tailrace.source import spec_of
@@ -98,9 +98,10 @@ class Tour:
                 self._fill(connection, name)
         for name, service in self.services.items():
             self.say(name, "connector")
+            spec = spec_of(service.pipeline)
             with self._at(service) as at:
-                spec = spec_of(service.pipeline)
                 register.apply(spec, at, register.make_plan(spec, at))
+            events_topic.make(service.pipeline, spec)
 
     def start(self, name: str, **environment: str) -> subprocess.Popen[bytes]:
         """A process of this service; several share its partitions."""

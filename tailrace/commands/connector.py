@@ -67,6 +67,7 @@ def apply(
 ) -> None:
     """Make it so, and wait until the connector and every task run."""
     from connectors import register
+    from tailrace import events_topic
 
     with _opened(config, no_snapshot) as (spec, at):
         found = register.make_plan(spec, at)
@@ -75,6 +76,7 @@ def apply(
         if drops and not found.blocked:
             confirm("; ".join(f"drop {change.subject}" for change in drops), yes, "TR-CON-010")
         register.apply(spec, at, found, _say)
+        events_topic.make(_loaded(config)[0], spec)
     typer.echo(f"Connector {spec.name} runs: {len(found.changes) or 'no'} changes.", err=True)
 
 

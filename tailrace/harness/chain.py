@@ -14,7 +14,7 @@ from connectors.lifecycle import At
 from connectors.rest import Connect
 from connectors.spec import ConnectorSpec
 from devstack import Endpoints
-from tailrace import schema
+from tailrace import events_topic, schema
 from tailrace.config import Pipeline, load
 from tailrace.harness import capture, effects, topics
 from tailrace.harness.commands import SINK, Commands, write_file
@@ -92,6 +92,7 @@ class Chain:
             self.make_tables()
         with self.at() as at:
             register.apply(self.spec, at, register.make_plan(self.spec, at))
+        events_topic.make(self.pipeline, self.spec)
 
     def make_tables(self) -> None:
         """What our own sink needs in the target."""

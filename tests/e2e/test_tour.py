@@ -48,10 +48,11 @@ def statuses(tour: Tour, ids: list[UUID]) -> dict[str, int]:
 
 @pytest.mark.parametrize("style", STYLES)
 def test_all_of_it_or_nothing(tour: Tour, style: Style) -> None:
-    ids = tour.begin(60, style, requests(seed=7, refused_share=0.5))
+    ids = tour.begin(60, style, requests(seed=7 + STYLES.index(style), refused_share=0.5))
     wait_over(tour)
     ended = statuses(tour, ids)
-    assert ended["COMPLETED"] > 20 and ended["COMPENSATED"] > 15, ended
+    assert ended["COMPLETED"] > 20, ended
+    assert ended["COMPENSATED"] > 10, ended
     assert prove(tour) == []
 
 
@@ -75,7 +76,7 @@ def test_both_styles_come_to_the_same(tour: Tour) -> None:
 @pytest.mark.parametrize("style", STYLES)
 def test_cancelled_on_the_way(tour: Tour, style: Style) -> None:
     """Wherever each of them is by then: undone as a whole, or too late and booked as a whole."""
-    ids = tour.begin(30, style, requests(seed=23, refused_share=0.0))
+    ids = tour.begin(30, style, requests(seed=23 + STYLES.index(style), refused_share=0.0))
     too_late = 0
     with psycopg.connect(tour.services["tours"].dsn) as connection:
         for id_ in ids:
@@ -93,7 +94,7 @@ def test_cancelled_on_the_way(tour: Tour, style: Style) -> None:
 
 @pytest.mark.parametrize("style", STYLES)
 def test_services_die_in_the_middle(tour: Tour, style: Style) -> None:
-    asked = requests(seed=31, refused_share=0.3)
+    asked = requests(seed=31 + STYLES.index(style), refused_share=0.3)
     for name in SERVICES:
         tour.begin(8, style, asked)
         victim = next(p for p in tour.running if tour.named[p.pid] == name and p.poll() is None)
