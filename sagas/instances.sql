@@ -61,3 +61,20 @@ WHERE s.id = n.id AND s.version = n.version;
 SELECT s.type, p.plan::text, count(*), (array_agg(s.id::text ORDER BY s.began_at))[1:5]
 FROM sagas.saga s JOIN sagas.plan p ON p.hash = s.plan
 WHERE s.ended_at IS NULL AND s.type = ANY (%s) GROUP BY 1, 2 ORDER BY 1, 3 DESC;
+
+-- name: listed
+-- Sagas for people, those that need somebody first.
+SELECT id::text, type, style, status, began_by, began_at, ended_at, deadline_at, next_at, steps::text
+FROM sagas.saga
+WHERE (%(status)s::text IS NULL OR status = %(status)s) AND (%(all)s OR ended_at IS NULL)
+ORDER BY status NOT IN ('PARKED', 'COMPENSATION_PARKED'), ended_at IS NOT NULL, began_at DESC
+LIMIT %(limit)s;
+
+-- name: shown
+-- One of them.
+SELECT id::text, type, style, status, began_by, began_at, ended_at, deadline_at, next_at, steps::text
+FROM sagas.saga WHERE id = %s;
+
+-- name: counted
+-- How many there are of each.
+SELECT type, status, count(*) FROM sagas.saga GROUP BY 1, 2 ORDER BY 1, 2;

@@ -90,6 +90,12 @@ def rows(tx: Connection, saga: UUID | None = None) -> Iterator[Row]:
         after = page[-1][0]
 
 
+def length(tx: Connection) -> int:
+    """How many rows there are."""
+    last = tx.execute(STATEMENTS["last"]).fetchone()
+    return 0 if last is None else int(last[0])
+
+
 def verify(tx: Connection, progress: Callable[[int], None] = lambda _: None) -> Iterator[Break]:
     """Each place where the chain does not hold."""
     chain, expected = b"", 1

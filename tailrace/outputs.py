@@ -9,6 +9,7 @@ from connectors.errors import Finding
 from connectors.operate import Part
 from connectors.plan import Change
 from eventstore.check import Found
+from sagas.log import Break
 from tailrace.lag import Row, SourceRow
 from tailrace.verify import Difference as RowDifference
 
@@ -139,3 +140,11 @@ class Pruned(msgspec.Struct):
     """Days of the outbox that had rows, and now have none."""
 
     emptied_days: int
+
+
+class LogVerified(msgspec.Struct):
+    """Whether each line of the log of sagas is what and where it was when it was written."""
+
+    ok: bool
+    lines: int
+    breaks: list[Break]

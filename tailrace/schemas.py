@@ -18,6 +18,7 @@ from eventstore.past import AsOf
 from eventstore.past import Difference as StateDifference
 from eventstore.shred import Forgotten
 from eventstore.versions import Difference
+from sagas.seen import SeenSaga, Timeline
 from tailrace.actions import Actions
 from tailrace.outputs import (
     Compared,
@@ -27,6 +28,7 @@ from tailrace.outputs import (
     Demo,
     Doctor,
     Lag,
+    LogVerified,
     Pruned,
     Setting,
     StackAddresses,
@@ -79,6 +81,9 @@ OUTPUTS: Mapping[str, Output] = {
     "schema plan": Output(dict[str, list[TableChange]], "Statements by sink."),
     "stack status": Output(list[StackPart], "The servers of the stack."),
     "stack up": Output(StackAddresses, "Where they answer."),
+    "supervise list": Output(list[SeenSaga], "Sagas, those that need somebody first."),
+    "supervise log verify": Output(LogVerified, "Whether the log of sagas can be true."),
+    "supervise show": Output(Timeline, "One saga and all that happened to it."),
     "top": Output(Pipeline, "A line of JSON a look for each pipeline, each of them this."),
     "trace": Output(Trace, "The life of each change that was found."),
     "verify": Output(dict[str, list[Compared]], "The tables of each sink."),
@@ -101,6 +106,8 @@ ACTS: Mapping[str, str] = {
     "projections switch": "acts; then see `tailrace projections list --json`",
     "run": "runs; its log is JSON with `log.format: json`, its state is at `/status.json`",
     "schema apply": "acts; what it would do is in `tailrace schema plan --json`",
+    "supervise compensate": "acts; then see `tailrace supervise show --json`",
+    "supervise resume": "acts; then see `tailrace supervise show --json`",
     "stack down": "acts; then see `tailrace stack status --json`",
     "stack reset": "acts",
 }

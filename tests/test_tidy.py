@@ -134,8 +134,10 @@ class TestCode:
         }
         edges = {
             "eventstore/projection_sink.py": 1,
-            "eventstore/subscriber_sink.py": 1,
+            "eventstore/subscriber.py": 1,
             "examples/shop/load.py": 1,
+            "sagas/commands.py": 1,
+            "sagas/turn.py": 1,
             "tailrace/dashboard/hub.py": 1,
             "tailrace/watch/probes.py": 1,
         }

@@ -33,6 +33,8 @@ class TourRequested(Event):
 
 @flight.event("flight.reserve")
 class ReserveSeats(Event):
+    """Hold seats for a tour."""
+
     tour: UUID
     flight: str
     seats: Count
@@ -40,6 +42,8 @@ class ReserveSeats(Event):
 
 @flight.event("flight.reserved")
 class SeatsReserved(Event):
+    """They are held; the price is for all of them."""
+
     flight: str
     seats: Count
     price_cents: Cents
@@ -47,11 +51,15 @@ class SeatsReserved(Event):
 
 @flight.event("flight.full")
 class FlightFull(Event):
+    """There are not so many left."""
+
     flight: str
 
 
 @hotel.event("hotel.reserve")
 class ReserveRooms(Event):
+    """Hold rooms for a tour."""
+
     tour: UUID
     hotel: str
     rooms: Count
@@ -60,6 +68,8 @@ class ReserveRooms(Event):
 
 @hotel.event("hotel.reserved")
 class RoomsReserved(Event):
+    """They are held; the price is for all nights."""
+
     hotel: str
     rooms: Count
     price_cents: Cents
@@ -67,11 +77,15 @@ class RoomsReserved(Event):
 
 @hotel.event("hotel.full")
 class HotelFull(Event):
+    """There are not so many left."""
+
     hotel: str
 
 
 @car.event("car.reserve")
 class ReserveCar(Event):
+    """Hold a car for a tour."""
+
     tour: UUID
     car: str
     days: Count
@@ -79,17 +93,23 @@ class ReserveCar(Event):
 
 @car.event("car.reserved")
 class CarReserved(Event):
+    """It is held; the price is for all days."""
+
     car: str
     price_cents: Cents
 
 
 @car.event("car.none_left")
 class NoCarLeft(Event):
+    """There is none left."""
+
     car: str
 
 
 @payment.event("payment.charge")
 class Charge(Event):
+    """Take the price of a tour from its customer."""
+
     tour: UUID
     customer: str
     amount_cents: Cents
@@ -97,22 +117,30 @@ class Charge(Event):
 
 @payment.event("payment.charged")
 class Charged(Event):
+    """It was taken."""
+
     amount_cents: Cents
 
 
 @payment.event("payment.declined")
 class Declined(Event):
+    """It cannot be taken."""
+
     reason: str
 
 
 @tickets.event("tickets.issue")
 class IssueTickets(Event):
+    """A ticket for each person."""
+
     tour: UUID
     people: Count
 
 
 @tickets.event("tickets.issued")
 class TicketsIssued(Event):
+    """Numbers of tickets, one after the other from `first` on."""
+
     first: int
     count: Count
 

@@ -56,6 +56,7 @@ FROM gone WHERE stock.name = gone.name
 
 @flight.does(reserve_seats)
 def hold_seats(tx: Tx, asked: ReserveSeats) -> SeatsReserved:
+    """Seats, if there are so many left."""
     price_cents = _hold(tx, asked.tour, asked.flight, asked.seats, times=1)
     if price_cents is None:
         raise Refused(FlightFull(flight=asked.flight))
@@ -64,11 +65,13 @@ def hold_seats(tx: Tx, asked: ReserveSeats) -> SeatsReserved:
 
 @flight.undoes(reserve_seats)
 def release_seats(tx: Tx, asked: ReserveSeats, given: SeatsReserved) -> None:
+    """They are free again."""
     tx.execute(CANCEL, [asked.tour])
 
 
 @hotel.does(reserve_rooms)
 def hold_rooms(tx: Tx, asked: ReserveRooms) -> RoomsReserved:
+    """Rooms, if there are so many left."""
     price_cents = _hold(tx, asked.tour, asked.hotel, asked.rooms, times=asked.nights)
     if price_cents is None:
         raise Refused(HotelFull(hotel=asked.hotel))
@@ -77,11 +80,13 @@ def hold_rooms(tx: Tx, asked: ReserveRooms) -> RoomsReserved:
 
 @hotel.undoes(reserve_rooms)
 def release_rooms(tx: Tx, asked: ReserveRooms, given: RoomsReserved) -> None:
+    """They are free again."""
     tx.execute(CANCEL, [asked.tour])
 
 
 @car.does(reserve_car)
 def hold_car(tx: Tx, asked: ReserveCar) -> CarReserved:
+    """A car, if there is one left."""
     price_cents = _hold(tx, asked.tour, asked.car, 1, times=asked.days)
     if price_cents is None:
         raise Refused(NoCarLeft(car=asked.car))
@@ -90,11 +95,13 @@ def hold_car(tx: Tx, asked: ReserveCar) -> CarReserved:
 
 @car.undoes(reserve_car)
 def release_car(tx: Tx, asked: ReserveCar, given: CarReserved) -> None:
+    """It is free again."""
     tx.execute(CANCEL, [asked.tour])
 
 
 @payment.does(charge)
 def take_money(tx: Tx, asked: Charge) -> Charged:
+    """The price of the tour, if the account has so much."""
     paid = tx.execute(
         "UPDATE account SET balance_cents = balance_cents - %s"
         " WHERE customer = %s AND balance_cents >= %s",
@@ -109,6 +116,7 @@ def take_money(tx: Tx, asked: Charge) -> Charged:
 
 @tickets.does(issue_tickets)
 def issue(tx: Tx, asked: IssueTickets) -> TicketsIssued:
+    """A number for each person; nothing can be against it."""
     numbers = tx.execute(
         "INSERT INTO ticket (tour) SELECT %s FROM generate_series(1, %s) RETURNING number",
         [asked.tour, asked.people],

@@ -1,7 +1,6 @@
 """A tour of five services, in both styles, on real servers: through refusals, cancels and kills."""
 
 import signal
-import time
 from collections.abc import Iterator
 from uuid import UUID, uuid4
 
@@ -13,6 +12,7 @@ from examples.tour.booking import office
 from examples.tour.load import requests
 from sagas import operate
 from sagas.core import Style
+from tailrace.harness.waits import eventually
 from tailrace.tour import SERVICES, Tour
 from tailrace.tour_proof import prove
 
@@ -31,11 +31,8 @@ def tour(stack: AnyStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     made.close()
 
 
-def wait_over(tour: Tour, within_s: float = WITHIN_S) -> None:
-    until_s = time.monotonic() + within_s
-    while left := tour.live():
-        assert time.monotonic() < until_s, f"{left} sagas are not over: {tour.folder}"
-        time.sleep(0.1)
+def wait_over(tour: Tour) -> None:
+    eventually(lambda: tour.live() == 0, WITHIN_S, f"no saga under way; logs in {tour.folder}")
 
 
 def statuses(tour: Tour, ids: list[UUID]) -> dict[str, int]:

@@ -1,0 +1,94 @@
+"""Sagas as a person sees them: where each is, what it waits for, and all that happened to it."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from sagas import core, log
+from sagas.core import StepStatus
+from sagas.instances import STATEMENTS, Connection, StepRow
+
+
+class SeenStep(msgspec.Struct, frozen=True):
+    """`tries`: how often its last command was sent. `due`: when it is sent again."""
+
+    name: str
+    status: StepStatus
+    tries: int
+    due: datetime | None
+
+
+class SeenSaga(msgspec.Struct, frozen=True):
+    """One saga as it is now; times are in UTC."""
+
+    id: str
+    type: str
+    style: core.Style
+    status: core.Status
+    began_by: str
+    began_at: datetime
+    ended_at: datetime | None
+    deadline_at: datetime
+    next_at: datetime | None
+    steps: list[SeenStep]
+
+    @property
+    def needs_somebody(self) -> bool:
+        """Only a person, or the supervisor, moves it."""
+        return self.status in core.STUCK
+
+    @property
+    def waits_for(self) -> list[str]:
+        """Steps that are under way or stuck."""
+        still = ("SENT", "PARKED", "UNDO_SENT", "UNDO_PARKED", "UNKNOWN")
+        return [step.name for step in self.steps if step.status in still]
+
+
+class Happened(msgspec.Struct, frozen=True):
+    """A line of the log."""
+
+    seq: int
+    at: datetime
+    kind: str
+    step: str
+    actor: str
+    reason: str
+    body: msgspec.Raw
+
+
+class Timeline(msgspec.Struct, frozen=True):
+    """A saga with its whole log, from the first line."""
+
+    saga: SeenSaga
+    log: list[Happened]
+
+
+def listed(
+    tx: Connection, *, status: str | None = None, also_ended: bool = False, limit: int = 50
+) -> list[SeenSaga]:
+    """Those that need somebody first, then the newest."""
+    asked = {"status": status, "all": also_ended, "limit": limit}
+    return [_saga(row) for row in tx.execute(STATEMENTS["listed"], asked)]
+
+
+def timeline(tx: Connection, saga: UUID) -> Timeline | None:
+    """None: there is no such saga."""
+    row = tx.execute(STATEMENTS["shown"], [saga]).fetchone()
+    if row is None:
+        return None
+    return Timeline(_saga(row), list(_happened(log.rows(tx, saga))))
+
+
+def _happened(rows: Iterable[log.Row]) -> Iterable[Happened]:
+    for row in rows:
+        body = msgspec.Raw(row.body.encode())
+        yield Happened(row.seq, row.at, row.kind, row.step, row.actor, row.reason, body)
+
+
+def _saga(row: tuple[Any, ...]) -> SeenSaga:
+    steps = msgspec.json.decode(row[-1], type=dict[str, StepRow])
+    seen = [SeenStep(name, one.status, one.tries, one.due) for name, one in steps.items()]
+    return SeenSaga(*row[:9], steps=seen)

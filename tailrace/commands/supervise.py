@@ -1,0 +1,126 @@
+"""`tailrace supervise`: sagas that need somebody, what happened to each, and acts with a reason."""
+
+from typing import Annotated, Any
+
+import typer
+
+from tailrace.commands.config import DEFAULT_FILE, ConfigOption
+
+app = typer.Typer(help="Sagas: which need somebody, what happened to each, and what to do.")
+log_app = typer.Typer(help="Every effect, compensation and act, with who and why.")
+app.add_typer(log_app, name="log")
+
+SagaArgument = Annotated[str, typer.Argument(metavar="SAGA", help="Its id.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
+ReasonOption = Annotated[str, typer.Option(help="Why; it is kept for ever.")]
+
+
+@app.command("list")
+def list_(
+    config: ConfigOption = DEFAULT_FILE,
+    status: Annotated[
+        str | None, typer.Option(metavar="STATUS", help="Only these, like PARKED.")
+    ] = None,
+    also_ended: Annotated[bool, typer.Option("--all", help="Those that are over, too.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="The most to list.")] = 50,
+    json: JsonOption = False,
+) -> None:
+    """Sagas that are not over: those that need somebody first, then the newest."""
+    from sagas import seen
+    from tailrace.config import load
+    from tailrace.offices import office_of, opened
+
+    with opened(office_of(load(config))[0]) as tx:
+        found = seen.listed(tx, status=status, also_ended=also_ended, limit=limit)
+    if json:
+        _echo_json(found)
+        return
+    for one in found:
+        waits = f"waits for {', '.join(one.waits_for)}" if one.waits_for else ""
+        began = one.began_at.strftime("%Y-%m-%d %H:%M:%SZ")
+        typer.echo(f"{one.id}  {began}  {one.type:<16} {one.status:<20} {waits}")
+    if not found:
+        typer.echo("There is none.", err=True)
+
+
+@app.command()
+def show(saga: SagaArgument, config: ConfigOption = DEFAULT_FILE, json: JsonOption = False) -> None:
+    """One saga: each step as it is now, and its log from the first line."""
+    from sagas import seen
+    from tailrace.config import load
+    from tailrace.exits import FAILED, Problem
+    from tailrace.offices import office_of, opened, saga_id
+    from tailrace.parked.plain import plain
+
+    id_ = saga_id(saga)
+    with opened(office_of(load(config))[0]) as tx:
+        found = seen.timeline(tx, id_)
+    if found is None:
+        raise Problem("TR-SAG-004", f"There is no saga {id_}.", exit_code=FAILED)
+    if json:
+        _echo_json(found)
+        return
+    one = found.saga
+    typer.echo(f"{one.type} {one.id}, {one.style}, begun by {plain(one.began_by)}: {one.status}")
+    for step in one.steps:
+        tries = f", try {step.tries}" if step.tries else ""
+        again = f", again at {step.due:%H:%M:%SZ}" if step.due else ""
+        typer.echo(f"  {step.name:<16} {step.status}{tries}{again}")
+    for line in found.log:
+        typer.echo(
+            plain(
+                f"{line.at:%Y-%m-%d %H:%M:%S.%f}  {line.kind:<10} {line.step:<12} {line.actor}:"
+                f" {line.reason}"
+            )
+        )
+
+
+@app.command()
+def resume(saga: SagaArgument, reason: ReasonOption, config: ConfigOption = DEFAULT_FILE) -> None:
+    """Let a parked saga go on, once what it was parked for is mended."""
+    _act("resume", saga, reason, config)
+
+
+@app.command()
+def compensate(
+    saga: SagaArgument, reason: ReasonOption, config: ConfigOption = DEFAULT_FILE
+) -> None:
+    """Cancel a saga: what was done is undone. Past its pivot it can only go on."""
+    _act("compensate", saga, reason, config)
+
+
+@log_app.command()
+def verify(config: ConfigOption = DEFAULT_FILE, json: JsonOption = False) -> None:
+    """Whether any line was changed, taken away or moved since it was written; then 1."""
+    from sagas import log
+    from tailrace.config import load
+    from tailrace.exits import FAILED
+    from tailrace.offices import office_of, opened
+    from tailrace.outputs import LogVerified
+    from tailrace.progress import shown
+
+    with opened(office_of(load(config))[0]) as tx, shown() as tell:
+        breaks = list(log.verify(tx, lambda seq: tell("log", f"{seq:,} lines")))
+        count = log.length(tx)
+    if json:
+        _echo_json(LogVerified(not breaks, count, breaks))
+    for each in () if json else breaks:
+        typer.echo(each.sentence)
+    if breaks:
+        raise typer.Exit(FAILED)
+    typer.echo(f"All {count:,} lines are as they were written.", err=True)
+
+
+def _act(what: str, saga: str, reason: str, config: Any) -> None:
+    from tailrace import offices
+    from tailrace.actions import os_actor
+    from tailrace.config import load
+
+    offices.act(load(config), what, offices.saga_id(saga), os_actor().name, reason)
+    typer.echo(f"{what}: done; see `tailrace supervise show {saga}`", err=True)
+
+
+def _echo_json(found: Any) -> None:
+    import msgspec
+
+    typer.echo(msgspec.json.encode(found).decode())
