@@ -91,4 +91,5 @@ def _happened(rows: Iterable[log.Row]) -> Iterable[Happened]:
 def _saga(row: tuple[Any, ...]) -> SeenSaga:
     steps = msgspec.json.decode(row[-1], type=dict[str, StepRow])
     seen = [SeenStep(name, one.status, one.tries, one.due) for name, one in steps.items()]
-    return SeenSaga(*row[:9], steps=seen)
+    known = dict(zip(SeenSaga.__struct_fields__, row[:9], strict=False))
+    return SeenSaga(**known, steps=seen)

@@ -103,11 +103,13 @@ class Tour:
                 register.apply(spec, at, register.make_plan(spec, at))
             events_topic.make(service.pipeline, spec)
 
-    def start(self, name: str, **environment: str) -> subprocess.Popen[bytes]:
-        """A process of this service; several share its partitions."""
+    def start(
+        self, name: str, instance: str = "one", **environment: str
+    ) -> subprocess.Popen[bytes]:
+        """A process of this service; several, under different names, share its partitions."""
         words = [
             *(sys.executable, "-m", "tailrace", "run", "-c", str(self.services[name].file)),
-            *("--sink", SINK),
+            *("--sink", SINK, "--instance", instance),
         ]
         with self._log(name) as log:
             process = subprocess.Popen(words, stdout=log, stderr=log, env=_environment(environment))
