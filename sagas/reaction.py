@@ -19,9 +19,9 @@ def reaction(plan: Plan, step: int, heard: Heard) -> Direction | None:
     """What this step's participant is to do now; its fence makes a repeat harmless."""
     if step == plan.pivot and any(is_fatal(plan, i, fence) for i, fence in heard.items()):
         return "undo"
-    if all(is_through(plan, i, heard.get(i)) for i in plan.before[step]):
-        return None if is_undone_behind(plan, step, heard) else "do"
-    return "undo" if is_undone_behind(plan, step, heard) else None
+    if is_undone_behind(plan, step, heard):
+        return "undo"
+    return "do" if all(is_through(plan, i, heard.get(i)) for i in plan.before[step]) else None
 
 
 def is_fatal(plan: Plan, step: int, fence: Fence) -> bool:
