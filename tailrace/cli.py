@@ -33,7 +33,7 @@ COMMANDS: Mapping[str, str] = {
     ),
     "doctor": ("Look at everything that the pipeline needs, and say what to do where it is amiss."),
     "run": ("Apply changes until stopped: a process for each worker of each sink, or one of them."),
-    "demo": "Real servers, a shop under load, two workers.",
+    "demo": "Real servers under load: a shop that is mirrored, or tours that are booked (sagas).",
 }
 """Each command with the first line of its help, so that the list needs no command's module."""
 

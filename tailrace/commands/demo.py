@@ -1,36 +1,49 @@
 """`tailrace demo`: see it work on this machine, through a kill and a restart, with the proof."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 if TYPE_CHECKING:
     from tailrace.demo import Demo
+    from tailrace.tour_demo import TourDemo
 
 
 def demo(
+    what: Annotated[
+        Literal["shop", "tour"],
+        typer.Argument(help="A shop that is mirrored, or tours booked at five services."),
+    ] = "shop",
     seconds: Annotated[
         float, typer.Option("--for", min=5, max=3600, help="Seconds under load.")
     ] = 60.0,
-    folder: Annotated[Path, typer.Option(help="Where servers and logs are.")] = Path(
-        ".tailrace/demo"
-    ),
+    folder: Annotated[
+        Path | None, typer.Option(help="Where servers and logs are; .tailrace/demo without it.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="What it came to, as JSON.")] = False,
 ) -> None:
     """
     Real servers, a shop under load, two workers. One is killed, the connector is restarted, and
     at the end every row of source and target is compared. Ends with 0 only if they are equal.
+
+    `demo tour`: tours in both styles of saga, through kills and cancels, and the proof that each is
+    booked as a whole or not at all.
     """
     import signal
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it too must leave no server
+    where = folder or Path(".tailrace/demo" if what == "shop" else ".tailrace/tour")
+    where.mkdir(parents=True, exist_ok=True)
+    (_shop if what == "shop" else _tour)(where, seconds, json)
+
+
+def _shop(folder: Path, seconds: float, json: bool) -> None:
     from tailrace.demo import Demo, figures
     from tailrace.demo_view import opened
     from tailrace.exits import FAILED, INTERRUPTED
     from tailrace.progress import shown
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it too must leave no server
-    folder.mkdir(parents=True, exist_ok=True)
     with shown() as say:
         run = Demo(folder, seconds, say)
         try:
@@ -57,6 +70,46 @@ def demo(
         raise typer.Exit(FAILED)
 
 
+def _tour(folder: Path, seconds: float, json: bool) -> None:
+    import msgspec
+
+    from tailrace.exits import FAILED, INTERRUPTED
+    from tailrace.progress import shown
+    from tailrace.tour_demo import TourDemo
+
+    def tell(elapsed_s: float, line: str) -> None:
+        typer.echo(f"{elapsed_s:6.1f} s  {line}", err=True)
+
+    with shown() as say:
+        run = TourDemo(folder, seconds, say)
+        try:
+            _prepare(run)
+            outcome = run.run(tell)
+        except KeyboardInterrupt:
+            typer.echo("Interrupted: cleaning up.", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+        finally:
+            run.close()
+    if json:
+        typer.echo(msgspec.json.encode(outcome).decode())
+    else:
+        _show(
+            {
+                **outcome.by_status,
+                **{f"{one.style} p50 ms": f"{one.p50_ms:.0f}" for one in outcome.latency},
+                **{f"{one.style} p99 ms": f"{one.p99_ms:.0f}" for one in outcome.latency},
+                "cancelled by hand": outcome.cancelled_by_hand,
+                "lines of the log": outcome.log_lines,
+                "invariants broken": len(outcome.wrong),
+            },
+            as_json=False,
+        )
+    for wrong in outcome.wrong:
+        typer.echo(wrong, err=True)
+    if outcome.wrong:
+        raise typer.Exit(FAILED)
+
+
 def _open(url: str) -> None:
     """In a browser where somebody sits before one."""
     import os
@@ -78,7 +131,7 @@ def _show(found: dict[str, Any], as_json: bool) -> None:
         typer.echo(f"{name:<20} {figure}")
 
 
-def _prepare(run: "Demo") -> None:
+def _prepare(run: "Demo | TourDemo") -> None:
     from devstack.part import PartFailed
     from tailrace.exits import INTERRUPTED, Problem
 
