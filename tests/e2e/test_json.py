@@ -22,7 +22,15 @@ DDL = """
 CREATE TABLE orders (id int PRIMARY KEY, note text);
 INSERT INTO orders SELECT i, 'old' FROM generate_series(1, 5) AS i;
 """
-ELSEWHERE = {"events check", "events outbox-prune", "projections compare", "projections list"}
+ELSEWHERE = {
+    "events check",
+    "events outbox-prune",
+    "projections compare",
+    "projections list",
+    "supervise list",
+    "supervise log verify",
+    "supervise show",
+}
 """In tests of their own, by `printed` or as it does it."""
 
 
