@@ -1,0 +1,68 @@
+"""What must never be in a saga, as sentences. Pure; the explorer and the simulator look at them."""
+
+from sagas.core import ENDED, STUCK, GiveUp, Input, Resume, Saga, TimedOut
+from sagas.fence import Fence
+from sagas.plan import Plan
+
+Counts = tuple[Fence | None, int, int]
+"""Of one step: its fence, how often it was done, how often undone."""
+
+_PARKED = ("PARKED", "UNDO_PARKED")
+_GIVES_UP = ("COMPENSATING", "COMPENSATED", "COMPENSATION_PARKED")
+
+
+def wrong_state(plan: Plan, saga: Saga, at: tuple[Counts, ...]) -> str | None:
+    """What must never be, in any state, also long after the end."""
+    stands = [done - undone for _, done, undone in at]
+    if any(done > 1 for _, done, _ in at):
+        return "an action took effect twice"
+    if min(stands) < 0:
+        return "something was undone that was not done, or twice"
+    if saga.status == "COMPENSATED" and any(stands):
+        return "COMPENSATED, and an effect stands"
+    if saga.status == "COMPLETED" and stands != [step.status == "DONE" for step in saga.steps]:
+        return "COMPLETED, and a step's effect is not what it says"
+    return _wrong_pivot(plan, saga, at) or _wrong_order(plan, at, stands)
+
+
+def _wrong_pivot(plan: Plan, saga: Saga, at: tuple[Counts, ...]) -> str | None:
+    if plan.pivot is None or not at[plan.pivot][1]:
+        return None
+    if any(undone and not plan.steps[i].optional for i, (_, _, undone) in enumerate(at)):
+        return "undone past the pivot"
+    return "compensates past the pivot" if saga.status in _GIVES_UP else None
+
+
+def _wrong_order(plan: Plan, at: tuple[Counts, ...], stands: list[int]) -> str | None:
+    for i, (_, done, undone) in enumerate(at):
+        if done and not all(_is_through(plan, j, at[j]) for j in plan.preceding[i]):
+            return "done before what comes before it"
+        is_ordered = undone and not plan.steps[i].optional and not plan.parallel_undo
+        if is_ordered and any(stands[j] for j in plan.following[i]):
+            return "undone before what came after it"
+    return None
+
+
+def _is_through(plan: Plan, i: int, at: Counts) -> bool:
+    return at[1] > 0 or (plan.steps[i].optional and at[0] is not None)
+
+
+def wrong_move(plan: Plan, saga: Saga, input: Input, after: Saga) -> str | None:
+    """What no input may do to a saga."""
+    if saga.status in ENDED and after != saga:
+        return "went on after its end"
+    by_a_person = isinstance(input, Resume) or (isinstance(input, GiveUp) and input.by_hand)
+    if saga.status in STUCK and after.status != saga.status and not by_a_person:
+        return "left what it was parked for without a person"
+    if isinstance(input, TimedOut):
+        return _wrong_time_out(plan, saga, input, after)
+    return None
+
+
+def _wrong_time_out(plan: Plan, saga: Saga, timeout: TimedOut, after: Saga) -> str | None:
+    i = timeout.step
+    planned, was, now = plan.steps[i], saga.steps[i].status, after.steps[i].status
+    tries = planned.undo_tries if was == "UNDO_SENT" else planned.tries
+    if now != was and timeout.tries < tries:
+        return "given up before its last try timed out"
+    return None
