@@ -165,7 +165,7 @@ def is_clear(plan: Plan, saga: Saga, i: int) -> bool:
     """Whether its undo may begin: nothing that came after it has an effect any more."""
     if plan.parallel_undo:
         return True
-    return all(saga.steps[j].status in _WITHOUT_EFFECT for j in plan.behind[i])
+    return all(saga.steps[j].status in _WITHOUT_EFFECT for j in plan.following[i])
 
 
 def is_current(step: Step, timeout: TimedOut) -> bool:
@@ -245,7 +245,7 @@ def _advance(plan: Plan, saga: Saga, effects: Effects) -> tuple[Saga, Effects]:
         i
         for i, step in enumerate(saga.steps)
         if step.status == "PENDING"
-        and all(is_passed(plan, saga.steps[j], j) for j in plan.before[i])
+        and all(is_passed(plan, saga.steps[j], j) for j in plan.preceding[i])
     ]
     for i in ready:
         saga = _with(saga, i, Step("SENT", 1))
