@@ -29,12 +29,15 @@ HEARD: dict[Fence | None, tuple[Fence | None, ...]] = {
     "VOIDED": (None, "VOIDED"),
 }
 """What may have been heard of a step, by its fence."""
+LOST = ("all that is on the way is lost",)
 
 T = TypeVar("T", bound=Hashable)
 Label = tuple[object, ...]
 State = tuple[int, ...]
 """The saga's number, then that of each step's spot."""
 Way = tuple[int, Direction]
+Move = tuple[Label, int, Effects]
+"""What comes of an input: the saga's number after it, and what it sends."""
 
 
 class Spot(NamedTuple):
@@ -62,13 +65,19 @@ class Explored:
 
 
 def explore(
-    plan: Plan, style: Style, most_states: int = 5_000_000, *, watched: bool = True
+    plan: Plan,
+    style: Style,
+    most_states: int = 5_000_000,
+    *,
+    watched: bool = True,
+    lossy: bool = False,
 ) -> Explored:
     """
     Not `watched`: no timer, deadline or person, so what is left is what participants do by
-    themselves. Raises MemoryError beyond `most_states`.
+    themselves. `lossy`: all that is on the way may be lost for ever, so an end has to be within
+    reach of what is sent again. Raises MemoryError beyond `most_states`.
     """
-    return _Explorer(plan, style, most_states, watched=watched).run()
+    return _Explorer(plan, style, most_states, watched=watched, lossy=lossy).run()
 
 
 class _Numbers(Generic[T]):
@@ -86,16 +95,19 @@ class _Numbers(Generic[T]):
 
 
 class _Explorer:
-    def __init__(self, plan: Plan, style: Style, most_states: int, *, watched: bool) -> None:
+    def __init__(
+        self, plan: Plan, style: Style, most_states: int, *, watched: bool, lossy: bool
+    ) -> None:
         self.plan, self.style, self.most_states = plan, style, most_states
+        self.lossy = lossy
         self.found = Explored()
         self.sagas = _Numbers[Saga]()
         self.spots = _Numbers[Spot]()
         self.inputs = tuple(_inputs(plan)) if watched else ()
         self.states: list[State] = []
         self.came: list[tuple[int, Label]] = []
-        self.moves: dict[int, list[tuple[Label, int, Effects]]] = {}
-        self.heard: dict[tuple[int, int, Fence], tuple[Label, int, Effects] | None] = {}
+        self.moves: dict[int, list[Move]] = {}
+        self.answers: dict[tuple[int, int, frozenset[Fence]], list[Move]] = {}
         self.sent: dict[tuple[int, Direction], int] = {}
         self.commands: dict[tuple[int, int, Direction], list[tuple[Label, int]]] = {}
         self.arrivals: dict[tuple[int, int], list[tuple[Label, int]]] = {}
@@ -139,20 +151,24 @@ class _Explorer:
         there = tuple(self.spots.values[spot].at for spot in spots)
         if self._is_wrong(at, number, there):
             return
-        if (moves := self.moves.get(number)) is None:
-            moves = self.moves[number] = self._moves(at, number)
-        for label, after, effects in moves:
+        for label, after, effects in self._moves(at, number):
             yield label, self._after(after, spots, effects)
         for i, spot in enumerate(spots):
-            for label, changed in self._arrivals(i, spot):
-                yield label, (number, *spots[:i], changed, *spots[i + 1 :])
-            for said in self.spots.values[spot].answers:
-                if (move := self._answer(at, number, i, said)) is not None:
-                    yield move[0], self._after(move[1], spots, move[2])
+            for label, after, effects in self._answers(at, number, i, spot):
+                yield label, self._after(after, spots, effects)
+        for i, label, spot in self._acts(spots, there):
+            yield label, (number, *spots[:i], spot, *spots[i + 1 :])
+        if self.lossy:
+            yield LOST, (number, *(self.spots.of(Spot(at)) for at in there))
+
+    def _acts(self, spots: State, there: tuple[Counts, ...]) -> Iterator[tuple[int, Label, int]]:
+        for i, spot in enumerate(spots):
+            for label, after in self._arrivals(i, spot):
+                yield i, label, after
         if self.style == "choreographed":
             for i, way in self._reactions(there):
-                for label, changed in self._command(i, spots[i], way):
-                    yield label, (number, *spots[:i], changed, *spots[i + 1 :])
+                for label, after in self._command(i, spots[i], way):
+                    yield i, label, after
 
     def _is_wrong(self, at: int, number: int, there: tuple[Counts, ...]) -> bool:
         key = number, there
@@ -162,27 +178,28 @@ class _Explorer:
             self.found.wrong.setdefault(wrong, self._way(at))
         return wrong is not None
 
-    def _moves(self, at: int, number: int) -> list[tuple[Label, int, Effects]]:
-        moves = (self._move(at, number, input) for input in self.inputs)
-        return [move for move in moves if move is not None]
+    def _moves(self, at: int, number: int) -> list[Move]:
+        if (known := self.moves.get(number)) is None:
+            tried = (self._move(at, number, input) for input in self.inputs)
+            known = self.moves[number] = [move for move in tried if move is not None]
+        return known
 
-    def _move(self, at: int, number: int, input: Input) -> tuple[Label, int, Effects] | None:
+    def _move(self, at: int, number: int, input: Input) -> Move | None:
         """None where it changes nothing, or what must not be changed."""
         saga = self.sagas.values[number]
         after, effects = core.transition(self.plan, saga, input)
-        if wrong := wrong_move(self.plan, saga, input, after):
+        if wrong := wrong_move(self.plan, saga, input, after, effects):
             self.found.wrong.setdefault(wrong, [*self._way(at), f"saga {input}"])
             return None
         sends = tuple(effect for effect in effects if isinstance(effect, Send))
         return (("saga", input), self.sagas.of(after), sends) if sends or after != saga else None
 
-    def _answer(
-        self, at: int, number: int, i: int, said: Fence
-    ) -> tuple[Label, int, Effects] | None:
-        key = number, i, said
-        if key not in self.heard:
-            self.heard[key] = self._move(at, number, Reply(i, said))
-        return self.heard[key]
+    def _answers(self, at: int, number: int, i: int, spot: int) -> list[Move]:
+        key = number, i, self.spots.values[spot].answers
+        if (known := self.answers.get(key)) is None:
+            said = (self._move(at, number, Reply(i, word)) for word in sorted(key[2]))
+            known = self.answers[key] = [move for move in said if move is not None]
+        return known
 
     def _after(self, number: int, spots: State, effects: Effects) -> State:
         """The messages are on the way now."""

@@ -1,13 +1,12 @@
 """What must never be in a saga, as sentences. Pure; the explorer and the simulator look at them."""
 
-from sagas.core import ENDED, STUCK, GiveUp, Input, Resume, Saga, TimedOut
+from sagas.core import ENDED, STUCK, Effects, GiveUp, Input, Resume, Saga, TimedOut
 from sagas.fence import Fence
 from sagas.plan import Plan
 
 Counts = tuple[Fence | None, int, int]
 """Of one step: its fence, how often it was done, how often undone."""
 
-_PARKED = ("PARKED", "UNDO_PARKED")
 _GIVES_UP = ("COMPENSATING", "COMPENSATED", "COMPENSATION_PARKED")
 
 
@@ -47,22 +46,31 @@ def _is_through(plan: Plan, i: int, at: Counts) -> bool:
     return at[1] > 0 or (plan.steps[i].optional and at[0] is not None)
 
 
-def wrong_move(plan: Plan, saga: Saga, input: Input, after: Saga) -> str | None:
+def wrong_move(
+    plan: Plan, saga: Saga, input: Input, after: Saga, effects: Effects = ()
+) -> str | None:
     """What no input may do to a saga."""
-    if saga.status in ENDED and after != saga:
+    if saga.status in ENDED and (after != saga or effects):
         return "went on after its end"
     by_a_person = isinstance(input, Resume) or (isinstance(input, GiveUp) and input.by_hand)
     if saga.status in STUCK and after.status != saga.status and not by_a_person:
         return "left what it was parked for without a person"
+    pivot = plan.pivot
+    if pivot is not None and saga.steps[pivot].status == "DONE" != after.steps[pivot].status:
+        return "forgot that its pivot is done"
+    return _wrong_tries(plan, saga, input, after)
+
+
+def _wrong_tries(plan: Plan, saga: Saga, input: Input, after: Saga) -> str | None:
+    steps = list(zip(saga.steps, after.steps, strict=True))
+    if isinstance(input, GiveUp) and any(
+        was.status == now.status == "UNDO_SENT" and now.tries < was.tries for was, now in steps
+    ):
+        return "asked again what it is asking already"
     if isinstance(input, TimedOut):
-        return _wrong_time_out(plan, saga, input, after)
-    return None
-
-
-def _wrong_time_out(plan: Plan, saga: Saga, timeout: TimedOut, after: Saga) -> str | None:
-    i = timeout.step
-    planned, was, now = plan.steps[i], saga.steps[i].status, after.steps[i].status
-    tries = planned.undo_tries if was == "UNDO_SENT" else planned.tries
-    if now != was and timeout.tries < tries:
-        return "given up before its last try timed out"
+        was, now = steps[input.step]
+        planned = plan.steps[input.step]
+        tries = planned.undo_tries if was.status == "UNDO_SENT" else planned.tries
+        if now.status != was.status and input.tries < tries:
+            return "given up before its last try timed out"
     return None
