@@ -152,6 +152,11 @@ def is_decided_there(saga: Saga, pivot: int) -> bool:
     return saga.style == "choreographed" or saga.steps[pivot].status != "PENDING"
 
 
+def is_ready(plan: Plan, saga: Saga, i: int) -> bool:
+    """Whether all that comes before the step is through."""
+    return all(is_passed(plan, saga.steps[j], j) for j in plan.preceding[i])
+
+
 def is_passed(plan: Plan, step: Step, i: int) -> bool:
     """Whether what comes after the step may begin."""
     return step.status == "DONE" or (plan.steps[i].optional and step.status in _GIVEN_UP)
@@ -254,8 +259,7 @@ def _advance(plan: Plan, saga: Saga, effects: Effects) -> tuple[Saga, Effects]:
     ready = [
         i
         for i, step in enumerate(saga.steps)
-        if step.status == "PENDING"
-        and all(is_passed(plan, saga.steps[j], j) for j in plan.preceding[i])
+        if step.status == "PENDING" and is_ready(plan, saga, i)
     ]
     for i in ready:
         saga = _with(saga, i, Step("SENT", 1))

@@ -69,15 +69,15 @@ def explore(
     style: Style,
     most_states: int = 5_000_000,
     *,
-    watched: bool = True,
+    inputs: tuple[Input, ...] | None = None,
     lossy: bool = False,
 ) -> Explored:
     """
-    Not `watched`: no timer, deadline or person, so what is left is what participants do by
-    themselves. `lossy`: all that is on the way may be lost for ever, so an end has to be within
-    reach of what is sent again. Raises MemoryError beyond `most_states`.
+    `inputs`: what may come besides answers, all by default; without any, what is left is what
+    participants do by themselves. `lossy`: all that is on the way may be lost for ever, so an end
+    has to be within reach of what is sent again. Raises MemoryError beyond `most_states`.
     """
-    return _Explorer(plan, style, most_states, watched=watched, lossy=lossy).run()
+    return _Explorer(plan, style, most_states, inputs, lossy=lossy).run()
 
 
 class _Numbers(Generic[T]):
@@ -96,14 +96,20 @@ class _Numbers(Generic[T]):
 
 class _Explorer:
     def __init__(
-        self, plan: Plan, style: Style, most_states: int, *, watched: bool, lossy: bool
+        self,
+        plan: Plan,
+        style: Style,
+        most_states: int,
+        inputs: tuple[Input, ...] | None,
+        *,
+        lossy: bool,
     ) -> None:
         self.plan, self.style, self.most_states = plan, style, most_states
         self.lossy = lossy
         self.found = Explored()
         self.sagas = _Numbers[Saga]()
         self.spots = _Numbers[Spot]()
-        self.inputs = tuple(_inputs(plan)) if watched else ()
+        self.inputs = tuple(_inputs(plan)) if inputs is None else inputs
         self.states: list[State] = []
         self.came: list[tuple[int, Label]] = []
         self.moves: dict[int, list[Move]] = {}

@@ -1,10 +1,10 @@
-"""Every state of a portfolio of sagas, in both styles: nothing wrong, and an end always in reach."""
+"""Every state of many sagas, in both styles: nothing wrong, and an end always in reach."""
 
 from typing import get_args
 
 import pytest
 
-from sagas.core import StepStatus, Style
+from sagas.core import GiveUp, StepStatus, Style
 from sagas.explorer import Explored, explore
 from tests.sagaplans import TOUR, plan_of
 
@@ -78,8 +78,14 @@ def test_an_end_is_in_reach_when_all_messages_are_lost(name: str) -> None:
 @pytest.mark.parametrize("text", [*PORTFOLIO.values(), TOUR])
 def test_a_choreography_ends_by_itself(text: str) -> None:
     """Nothing waits for a timer as long as nothing is lost."""
-    found = clean(explore(plan_of(text), "choreographed", watched=False), text)
+    found = clean(explore(plan_of(text), "choreographed", inputs=()), text)
     assert found.statuses == {"RUNNING", "COMPLETED", "COMPENSATING", "COMPENSATED"}
+
+
+@pytest.mark.parametrize("text", [text for text in (*PORTFOLIO.values(), TOUR) if "!" in text])
+def test_a_deadline_needs_no_timer_besides(text: str) -> None:
+    """Its pivot is voided, and the participants undo the rest by themselves."""
+    clean(explore(plan_of(text), "choreographed", inputs=(GiveUp(),)), text)
 
 
 def test_commands_are_tried_again() -> None:
