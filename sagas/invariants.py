@@ -62,13 +62,12 @@ def wrong_move(
 
 
 def _wrong_tries(plan: Plan, saga: Saga, input: Input, after: Saga) -> str | None:
-    steps = list(zip(saga.steps, after.steps, strict=True))
-    if isinstance(input, GiveUp) and any(
-        was.status == now.status == "UNDO_SENT" and now.tries < was.tries for was, now in steps
-    ):
-        return "asked again what it is asking already"
+    if isinstance(input, GiveUp) and plan.pivot is not None:
+        was, now = saga.steps[plan.pivot], after.steps[plan.pivot]
+        if was.status == now.status == "UNDO_SENT" and now.tries < was.tries:
+            return "asked its pivot again while it is asking already"
     if isinstance(input, TimedOut):
-        was, now = steps[input.step]
+        was, now = saga.steps[input.step], after.steps[input.step]
         planned = plan.steps[input.step]
         tries = planned.undo_tries if was.status == "UNDO_SENT" else planned.tries
         if now.status != was.status and input.tries < tries:

@@ -152,7 +152,7 @@ ABLATIONS = [
             "forgot that its pivot is done", "a! b<a"),
     Without("a pivot is asked once", core, "may_give_up",
             lambda p, saga: saga.status in PARKED_OR_RUNNING and not pivot_is(p, saga, "DONE"),
-            "asked again what it is asking already", "a!", tries=2),
+            "asked its pivot again while it is asking already", "a!", tries=2),
     Without("what is being undone is not given up again", core, "may_give_up",
             lambda p, saga: True, "left what it was parked for without a person", "a b!<a"),
     Without("only the last try's timer counts", core, "is_current",

@@ -29,6 +29,8 @@ PORTFOLIO = {
     "independent": "a b",
     "listed backwards": "c!<a,b b<a a",
 }
+LARGE = {"diamond", "optional beside", "listed backwards"}
+"""Too many states for a short test; the other plans have their parts."""
 BOTH: tuple[Style, ...] = ("orchestrated", "choreographed")
 COUNTED: list[int] = []
 
@@ -66,10 +68,8 @@ def test_a_portfolio(name: str, parallel_undo: bool) -> None:
         assert found.statuses >= {"COMPLETED", "COMPENSATED", "PARKED"}
 
 
-@pytest.mark.parametrize("name", PORTFOLIO)
+@pytest.mark.parametrize("name", [name for name in PORTFOLIO if name not in LARGE])
 def test_an_end_is_in_reach_when_all_messages_are_lost(name: str) -> None:
-    if name == "diamond":
-        pytest.skip("its states are too many for a short test; the other plans have its parts")
     for style in BOTH:
         found = explore(plan_of(PORTFOLIO[name]), style, 150_000, lossy=True)
         clean(found, f"{name}, {style}, lossy")
@@ -79,7 +79,8 @@ def test_an_end_is_in_reach_when_all_messages_are_lost(name: str) -> None:
 def test_a_choreography_ends_by_itself(text: str) -> None:
     """Nothing waits for a timer as long as nothing is lost."""
     found = clean(explore(plan_of(text), "choreographed", inputs=()), text)
-    assert found.statuses == {"RUNNING", "COMPLETED", "COMPENSATING", "COMPENSATED"}
+    assert found.statuses >= {"COMPLETED", "COMPENSATED"}
+    assert not found.statuses & {"PARKED", "COMPENSATION_PARKED"}
 
 
 @pytest.mark.parametrize("text", [text for text in (*PORTFOLIO.values(), TOUR) if "!" in text])
