@@ -33,6 +33,9 @@ from sagas.reaction import reaction
 
 PATIENCE_S = 60.0
 """After which a person resumes what is parked."""
+MOST_WAIT_S = 300.0
+LONGEST_S = 20_000.0
+"""What has not ended by then never will."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ class Simulated:
         self.last_s: dict[tuple[str, int, int], float] = {}
 
     def run(self, sagas: int) -> "Simulated":
-        """Until nothing happens any more."""
+        """Until nothing happens any more, and every saga has to have ended."""
         for number in range(sagas):
             n = len(self.plan.steps)
             saga, effects = core.begin(self.plan, self.style)
@@ -100,7 +103,11 @@ class Simulated:
                 self._later(self.random.uniform(0, 20), "input", number, GiveUp())
         while self.queue:
             self.now_s, _, kind, args = heappop(self.queue)
+            if self.now_s > LONGEST_S:
+                break
             getattr(self, f"_{kind}")(*args)
+        for number, run in enumerate(self.runs):
+            self._note(number, "has no end" if run.ended_s is None else None)
         return self
 
     def outcomes(self) -> Counter[tuple[str, tuple[int, ...]]]:
@@ -154,7 +161,7 @@ class Simulated:
                 self._put("commands", "command", number, i, effect.direction)
             if isinstance(effect, Send | Await):
                 tries = self.runs[number].saga.steps[i].tries
-                wait_s = self.plan.steps[i].timeout_s * 2 ** (tries - 1)
+                wait_s = min(self.plan.steps[i].timeout_s * 2 ** (tries - 1), MOST_WAIT_S)
                 self._later(wait_s, "input", number, TimedOut(i, tries))
 
     # The participants' side

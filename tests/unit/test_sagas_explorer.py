@@ -46,7 +46,7 @@ def clean(found: Explored, what: str) -> Explored:
 def test_the_tour_choreographed(parallel_undo: bool) -> None:
     found = clean(explore(plan_of(TOUR, parallel_undo=parallel_undo), "choreographed"), TOUR)
     assert found.statuses == SAGA_STATUSES
-    assert found.step_statuses == STEP_STATUSES
+    assert found.step_statuses == STEP_STATUSES - ({"UNKNOWN"} if parallel_undo else set())
     assert found.states > 150_000
 
 
@@ -55,8 +55,9 @@ def test_the_tour_orchestrated(parallel_undo: bool) -> None:
     plan = plan_of(TOUR, tries=2, parallel_undo=parallel_undo)
     found = clean(explore(plan, "orchestrated"), TOUR)
     assert found.statuses == SAGA_STATUSES
-    assert found.step_statuses == STEP_STATUSES
-    assert found.states > 10_000
+    # What is under way has nothing behind it here, so its undo is sent at once.
+    assert found.step_statuses == STEP_STATUSES - {"UNKNOWN"}
+    assert found.states > 5_000
 
 
 @pytest.mark.parametrize("parallel_undo", [False, True])

@@ -1,15 +1,19 @@
 """Thousands of tours under every fault, from seeds that are named where one fails."""
 
 from collections import Counter
+from types import ModuleType
 
 import pytest
 
+from sagas import core, fence
 from sagas.core import Style
+from sagas.fence import Act, Direction, Fence
 from sagas.plan import Plan
 from tests.sagaplans import TOUR, plan_of
 from tests.simulated import Faults, Run, Simulated
 
 STYLES: tuple[Style, ...] = ("orchestrated", "choreographed")
+ACT_ON = fence.act_on
 SEEDS = range(3)
 SAGAS = 60
 ROUGH = Faults(
@@ -103,3 +107,29 @@ def test_one_seed_is_one_history() -> None:
     first, again = (Simulated(plan, "choreographed", 7, ROUGH).run(SAGAS) for _ in range(2))
     assert first.committed == again.committed
     assert first.happened == again.happened
+
+
+def forgetful(now: Fence | None, direction: Direction, *, is_pivot: bool) -> tuple[Act, Fence]:
+    """A fence that runs an action after its undo, and repeats what is done."""
+    if direction == "do" and now in ("VOIDED", "DONE"):
+        return "run the action", "DONE"
+    return ACT_ON(now, direction, is_pivot=is_pivot)
+
+
+@pytest.mark.parametrize(
+    ("module", "guard", "instead"),
+    [
+        (fence, "act_on", forgetful),
+        (core, "is_clear", lambda plan, saga, i: True),
+        (core, "is_current", lambda step, timeout: step.tries > 0),
+        (core, "is_decided_there", lambda saga, pivot: False),
+    ],
+)
+def test_what_is_broken_is_noticed(
+    module: ModuleType, guard: str, instead: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, guard, instead)
+    plan = plan_of("a b<a c!<b d<c", tries=3)
+    simulated = Simulated(plan, "orchestrated", 0, ROUGH, deadline_share=0.5).run(SAGAS)
+    assert simulated.wrong
+    assert all(wrong.startswith("seed 0, orchestrated, saga ") for wrong in simulated.wrong)
