@@ -112,7 +112,7 @@ ABLATIONS = [
             lambda p, saga, i, said: has(saga, i, "UNDONE") or is_awaited(p, saga, i, said),
             LIES, "a o? p!<a,o"),
     Without("a pivot that is asked may say DONE", core, "is_awaited",
-            lambda p, saga, i, said: has(saga, i, "SENT", "PARKED")
+            lambda p, saga, i, said: (said != "DONE" or has(saga, i, "SENT", "PARKED"))
             and is_awaited(p, saga, i, said), ENDLESS, "a!"),
     Without("what comes before is through", core, "is_passed",
             lambda p, step, i: True, LIES, "a!"),
