@@ -34,7 +34,7 @@ from sagas.reaction import reaction
 PATIENCE_S = 60.0
 """After which a person resumes what is parked."""
 MOST_WAIT_S = 300.0
-LONGEST_S = 20_000.0
+LONGEST_S = 5_000.0
 """What has not ended by then never will."""
 
 

@@ -130,6 +130,6 @@ def test_what_is_broken_is_noticed(
 ) -> None:
     monkeypatch.setattr(module, guard, instead)
     plan = plan_of("a b<a c!<b d<c", tries=3)
-    simulated = Simulated(plan, "orchestrated", 0, ROUGH, deadline_share=0.5).run(SAGAS)
+    simulated = Simulated(plan, "orchestrated", 0, ROUGH, deadline_share=0.5).run(20)
     assert simulated.wrong
     assert all(wrong.startswith("seed 0, orchestrated, saga ") for wrong in simulated.wrong)
