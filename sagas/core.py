@@ -1,8 +1,8 @@
 """
 The saga protocol: `transition(plan, saga, input) -> (saga, effects)`. Pure: no I/O, no clock.
 
-`tests/sagas/test_explorer.py` visits every state that this function can reach, with messages that
-are delivered any number of times, in any order, at any time, or never.
+`tests/unit/test_sagas_explorer.py` visits every state that this function can reach, with messages
+that are delivered any number of times, in any order, at any time, or never.
 
 What is unknown is undone: a step that was sent and has not answered may have taken effect. A saga
 gives up on a declared refusal, its deadline, a cancel; never on a bug or an outage: those are tried
@@ -139,16 +139,22 @@ def may_give_up(plan: Plan, saga: Saga) -> bool:
 
 
 def is_awaited(plan: Plan, saga: Saga, i: int, said: Fence) -> bool:
-    """Whether the saga waits for this answer of this step; any other is late."""
+    """Whether this answer is news of the step; any other is late, or a repeat."""
     status = saga.steps[i].status
-    if status in _UNDOING:
-        return said != "DONE" or i == plan.pivot
-    if saga.style == "orchestrated":
-        return status in _DOING and said in ("DONE", "REFUSED")
-    # What happened among the participants is heard in no order between them.
-    if status in ("DONE", "UNKNOWN"):
-        return said != "DONE"
-    return status in ("PENDING", *_DOING)
+    if said != "DONE":
+        return status not in _GIVEN_UP
+    # While a step is being undone, DONE is older than the undo, and says nothing of it.
+    return status in ("PENDING", *_DOING) or (status in _UNDOING and i == plan.pivot)
+
+
+def is_decided_there(saga: Saga, pivot: int) -> bool:
+    """Whether the pivot may be under way, so that only its participant can say how it ends."""
+    return saga.style == "choreographed" or saga.steps[pivot].status != "PENDING"
+
+
+def is_ready(plan: Plan, saga: Saga, i: int) -> bool:
+    """Whether all that comes before the step is through."""
+    return all(is_passed(plan, saga.steps[j], j) for j in plan.preceding[i])
 
 
 def is_passed(plan: Plan, step: Step, i: int) -> bool:
@@ -156,21 +162,34 @@ def is_passed(plan: Plan, step: Step, i: int) -> bool:
     return step.status == "DONE" or (plan.steps[i].optional and step.status in _GIVEN_UP)
 
 
+def is_lost(plan: Plan, step: Step, i: int) -> bool:
+    """Whether the saga cannot succeed without what this step will not do any more."""
+    return step.status in _GIVEN_UP and not plan.steps[i].optional
+
+
+def may_be_under_way(plan: Plan, saga: Saga, i: int) -> bool:
+    """Whether the step's participant may have begun it without an answer so far."""
+    if i in plan.after_pivot:
+        return False
+    status = saga.steps[i].status
+    return status in (*_DOING, *_UNDOING) or (status == "PENDING" and saga.style == "choreographed")
+
+
 def may_stand(saga: Saga, step: Step) -> bool:
     """Whether there may be an effect to undo: also where no answer came."""
-    return step.status in ("DONE", "SENT", "PARKED", "UNKNOWN")
+    return step.status in ("DONE", "UNKNOWN")
 
 
 def is_clear(plan: Plan, saga: Saga, i: int) -> bool:
     """Whether its undo may begin: nothing that came after it has an effect any more."""
     if plan.parallel_undo:
         return True
-    return all(saga.steps[j].status in _WITHOUT_EFFECT for j in plan.behind[i])
+    return all(saga.steps[j].status in _WITHOUT_EFFECT for j in plan.following[i])
 
 
 def is_current(step: Step, timeout: TimedOut) -> bool:
-    """Whether the timer belongs to the command that was sent last."""
-    return step.status in ("SENT", "UNDO_SENT") and step.tries == timeout.tries
+    """Whether the timer is that of the last try; what is not under way has no tries."""
+    return step.tries == timeout.tries
 
 
 def _on_reply(plan: Plan, saga: Saga, reply: Reply) -> tuple[Saga, Effects]:
@@ -202,13 +221,11 @@ def _on_time_out(plan: Plan, saga: Saga, timeout: TimedOut) -> tuple[Saga, Effec
 def _on_give_up(plan: Plan, saga: Saga, give_up: GiveUp) -> tuple[Saga, Effects]:
     if not may_give_up(plan, saga) or (saga.status == "PARKED" and not give_up.by_hand):
         return saga, ()
-    pivot = plan.pivot
-    is_decided_there = saga.style == "choreographed" or (
-        pivot is not None and saga.steps[pivot].status != "PENDING"
-    )
-    if pivot is not None and is_decided_there:
-        saga = _with(saga, pivot, Step("UNDO_SENT", 1))
-        return msgspec.structs.replace(saga, status="RUNNING"), (Send(pivot, "undo"),)
+    if plan.pivot is not None and is_decided_there(saga, plan.pivot):
+        asked = _with(saga, plan.pivot, Step("UNDO_SENT", 1))
+        if saga.status == "PARKED":
+            return _on_resume(plan, asked)
+        return asked, (Send(plan.pivot, "undo"),)
     return _abort(plan, saga, ())
 
 
@@ -233,9 +250,7 @@ def _go_on(plan: Plan, saga: Saga, effects: Effects) -> tuple[Saga, Effects]:
         return _unwind(plan, saga, effects)
     if saga.status != "RUNNING":
         return saga, effects
-    if any(
-        step.status in _GIVEN_UP and not plan.steps[i].optional for i, step in enumerate(saga.steps)
-    ):
+    if any(is_lost(plan, step, i) for i, step in enumerate(saga.steps)):
         return _abort(plan, saga, effects)
     return _advance(plan, saga, effects)
 
@@ -244,8 +259,7 @@ def _advance(plan: Plan, saga: Saga, effects: Effects) -> tuple[Saga, Effects]:
     ready = [
         i
         for i, step in enumerate(saga.steps)
-        if step.status == "PENDING"
-        and all(is_passed(plan, saga.steps[j], j) for j in plan.before[i])
+        if step.status == "PENDING" and is_ready(plan, saga, i)
     ]
     for i in ready:
         saga = _with(saga, i, Step("SENT", 1))
@@ -260,11 +274,8 @@ def _advance(plan: Plan, saga: Saga, effects: Effects) -> tuple[Saga, Effects]:
 
 def _abort(plan: Plan, saga: Saga, effects: Effects) -> tuple[Saga, Effects]:
     """From here on nothing is done any more. What is under way may have taken effect."""
-    unknown = {*_DOING, *_UNDOING}
-    if saga.style == "choreographed":
-        unknown.add("PENDING")
     steps = tuple(
-        Step("UNKNOWN") if step.status in unknown and i not in plan.after_pivot else step
+        Step("UNKNOWN") if may_be_under_way(plan, saga, i) else step
         for i, step in enumerate(saga.steps)
     )
     return _unwind(plan, Saga("COMPENSATING", steps, saga.style), effects)

@@ -2,223 +2,296 @@
 Every state that the protocol can reach, by the functions that also run it.
 
 Messages form a set: each may be delivered any number of times, in any order, at any time, or never.
-Timers and deadlines fire at any moment, participants refuse where they may, people cancel and
-resume. What is looked at after each step, and at the end, are `_wrong` and `Explored.hopeless`.
+Timers and deadlines fire at any moment, participants refuse where they may and fail, people cancel
+and resume. What must never be is in `sagas/invariants.py`, and in `Explored.hopeless`.
+
+The functions are pure, so what one said of its arguments is kept: the saga and what is outside it
+of each step are values with a number, and a state is a tuple of numbers.
 """
 
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import product
+from typing import Generic, NamedTuple, TypeVar
 
 from sagas import core, fence
-from sagas.core import GiveUp, Input, Reply, Resume, Saga, Send, Style, TimedOut
-from sagas.fence import Fence
+from sagas.core import ENDED, Effects, GiveUp, Input, Reply, Resume, Saga, Send, Style, TimedOut
+from sagas.fence import Direction, Fence
+from sagas.invariants import Counts, wrong_move, wrong_state
 from sagas.plan import Plan
 from sagas.reaction import reaction
 
-FENCES: tuple[Fence | None, ...] = (None, "DONE", "REFUSED", "UNDONE", "VOIDED")
-WORDS = 6  # of a step: do, undo, and the four answers
-
-HEARD: tuple[tuple[Fence | None, ...], ...] = (
-    (None,),
-    (None, "DONE"),
-    (None, "REFUSED"),
-    (None, "DONE", "UNDONE"),
-    (None, "VOIDED"),
-)
+HEARD: dict[Fence | None, tuple[Fence | None, ...]] = {
+    None: (None,),
+    "DONE": (None, "DONE"),
+    "REFUSED": (None, "REFUSED"),
+    "UNDONE": (None, "DONE", "UNDONE"),
+    "VOIDED": (None, "VOIDED"),
+}
 """What may have been heard of a step, by its fence."""
+LOST = ("all that is on the way is lost",)
 
+T = TypeVar("T", bound=Hashable)
 Label = tuple[object, ...]
-Counts = tuple[int, ...]
-State = tuple[int, Counts, Counts, Counts, int]
-"""The saga (interned), and for each step its fence, effects and undos; messages as bits."""
+State = tuple[int, ...]
+"""The saga's number, then that of each step's spot."""
+Way = tuple[int, Direction]
+Move = tuple[Label, int, Effects]
+"""What comes of an input: the saga's number after it, and what it sends."""
+
+
+class Spot(NamedTuple):
+    """What is outside the saga of one step: in its participant, and on the way."""
+
+    at: Counts
+    commands: frozenset[Direction] = frozenset()
+    answers: frozenset[Fence] = frozenset()
 
 
 @dataclass(slots=True)
 class Explored:
     """
     `wrong` has the shortest way to each sentence. `hopeless`: states from which no end can be
-    reached any more, whatever happens.
+    reached any more, whatever happens; `hopeless_way` leads to the nearest. `statuses`: of sagas
+    and of steps, all that were reached.
     """
 
     states: int = 0
     wrong: dict[str, list[str]] = field(default_factory=dict)
     hopeless: int = 0
+    hopeless_way: list[str] = field(default_factory=list)
+    statuses: frozenset[str] = frozenset()
+    step_statuses: frozenset[str] = frozenset()
 
 
-def explore(plan: Plan, style: Style, most_states: int = 5_000_000) -> Explored:
-    """Raises MemoryError beyond `most_states`."""
-    return _Explorer(plan, style, most_states).run()
+def explore(
+    plan: Plan,
+    style: Style,
+    most_states: int = 5_000_000,
+    *,
+    inputs: tuple[Input, ...] | None = None,
+    lossy: bool = False,
+) -> Explored:
+    """
+    `inputs`: what may come besides answers, all by default; without any, what is left is what
+    participants do by themselves. `lossy`: all that is on the way may be lost for ever, so an end
+    has to be within reach of what is sent again. Raises MemoryError beyond `most_states`.
+    """
+    return _Explorer(plan, style, most_states, inputs, lossy=lossy).run()
+
+
+class _Numbers(Generic[T]):
+    """Values and their numbers."""
+
+    def __init__(self) -> None:
+        self.values: list[T] = []
+        self._numbers: dict[T, int] = {}
+
+    def of(self, value: T) -> int:
+        if (number := self._numbers.get(value)) is None:
+            number = self._numbers[value] = len(self.values)
+            self.values.append(value)
+        return number
 
 
 class _Explorer:
-    def __init__(self, plan: Plan, style: Style, most_states: int) -> None:
-        self.plan = plan
-        self.style = style
-        self.most_states = most_states
-        self.n = len(plan.steps)
-        self.sagas: list[Saga] = []
-        self.ids: dict[Saga, int] = {}
-        self.moves: dict[tuple[int, Input], tuple[int, int]] = {}
-        self.reactions: dict[Counts, set[tuple[int, fence.Direction]]] = {}
-        self.inputs: tuple[Input, ...] = (
-            *(TimedOut(i, t) for i in range(self.n) for t in range(1, _most_tries(plan) + 1)),
-            GiveUp(),
-            GiveUp(by_hand=True),
-            Resume(),
-        )
+    def __init__(
+        self,
+        plan: Plan,
+        style: Style,
+        most_states: int,
+        inputs: tuple[Input, ...] | None,
+        *,
+        lossy: bool,
+    ) -> None:
+        self.plan, self.style, self.most_states = plan, style, most_states
+        self.lossy = lossy
+        self.found = Explored()
+        self.sagas = _Numbers[Saga]()
+        self.spots = _Numbers[Spot]()
+        self.inputs = tuple(_inputs(plan)) if inputs is None else inputs
+        self.states: list[State] = []
+        self.came: list[tuple[int, Label]] = []
+        self.moves: dict[int, list[Move]] = {}
+        self.answers: dict[tuple[int, int, frozenset[Fence]], list[Move]] = {}
+        self.sent: dict[tuple[int, Direction], int] = {}
+        self.commands: dict[tuple[int, int, Direction], list[tuple[Label, int]]] = {}
+        self.arrivals: dict[tuple[int, int], list[tuple[Label, int]]] = {}
+        self.wrong: dict[tuple[int, tuple[Counts, ...]], str | None] = {}
+        self.ways: dict[tuple[Fence | None, ...], tuple[Way, ...]] = {}
+        self.reactions: dict[tuple[Fence | None, ...], list[Way]] = {}
 
     def run(self) -> Explored:
         saga, effects = core.begin(self.plan, self.style)
-        zeros = (0,) * self.n
-        first: State = (self._intern(saga), zeros, zeros, zeros, self._messages(effects))
-        came: dict[State, tuple[State, Label] | None] = {first: None}
-        back: dict[State, list[State]] = {}
-        ahead = deque([first])
-        found = Explored()
-        while ahead:
-            state = ahead.popleft()
-            if wrong := _wrong(self.plan, self.sagas[state[0]], state):
-                found.wrong.setdefault(wrong, _way(came, state))
-                continue
-            for label, after in self._steps(state):
-                back.setdefault(after, []).append(state)
-                if after not in came:
-                    came[after] = (state, label)
-                    ahead.append(after)
-            if len(came) > self.most_states:
+        nothing = (self.spots.of(Spot((None, 0, 0))),) * len(self.plan.steps)
+        first = self._after(self.sagas.of(saga), nothing, effects)
+        self.states, self.came, back = [first], [(-1, ())], [[-1]]
+        numbers = {first: 0}
+        for at, state in enumerate(self.states):
+            for label, after in self._steps(at, state):
+                number = numbers.get(after)
+                if number is None:
+                    number = numbers[after] = len(self.states)
+                    self.states.append(after)
+                    self.came.append((at, label))
+                    back.append([at])
+                else:
+                    back[number].append(at)
+            if len(self.states) > self.most_states:
                 raise MemoryError(f"more than {self.most_states:,} states")
-        found.states = len(came)
-        ends = [state for state in came if self.sagas[state[0]].status in core.ENDED]
-        found.hopeless = len(came) - len(_reaching(ends, back))
-        return found
+        self._judge(back)
+        return self.found
 
-    def _steps(self, state: State) -> Iterator[tuple[Label, State]]:
-        messages = state[4]
-        for input in self.inputs:
-            yield from self._input(state, input)
-        for i in range(self.n):
-            bits = messages >> (i * WORDS)
-            if bits & 1:
-                yield from self._command(state, i, "do")
-            if bits & 2:
-                yield from self._command(state, i, "undo")
-            for k in range(1, 5):
-                word = FENCES[k]
-                if bits >> (k + 1) & 1 and word is not None:
-                    yield from self._input(state, Reply(i, word))
+    def _judge(self, back: list[list[int]]) -> None:
+        ended = {n for n, saga in enumerate(self.sagas.values) if saga.status in ENDED}
+        good = _reaching([at for at, state in enumerate(self.states) if state[0] in ended], back)
+        found = self.found
+        found.states, found.hopeless = len(good), good.count(0)
+        if found.hopeless:
+            found.hopeless_way = self._way(good.index(0))
+        found.statuses = frozenset(saga.status for saga in self.sagas.values)
+        found.step_statuses = frozenset(s.status for saga in self.sagas.values for s in saga.steps)
+
+    def _steps(self, at: int, state: State) -> Iterator[tuple[Label, State]]:
+        number, spots = state[0], state[1:]
+        there = tuple(self.spots.values[spot].at for spot in spots)
+        if self._is_wrong(at, number, there):
+            return
+        for label, after, effects in self._moves(at, number):
+            yield label, self._after(after, spots, effects)
+        for i, spot in enumerate(spots):
+            for label, after, effects in self._answers(at, number, i, spot):
+                yield label, self._after(after, spots, effects)
+        for i, label, spot in self._acts(spots, there):
+            yield label, (number, *spots[:i], spot, *spots[i + 1 :])
+        if self.lossy:
+            yield LOST, (number, *(self.spots.of(Spot(at)) for at in there))
+
+    def _acts(self, spots: State, there: tuple[Counts, ...]) -> Iterator[tuple[int, Label, int]]:
+        for i, spot in enumerate(spots):
+            for label, after in self._arrivals(i, spot):
+                yield i, label, after
         if self.style == "choreographed":
-            yield from self._reactions(state)
+            for i, way in self._reactions(there):
+                for label, after in self._command(i, spots[i], way):
+                    yield i, label, after
 
-    def _input(self, state: State, input: Input) -> Iterator[tuple[Label, State]]:
-        saga, fences, done, undone, messages = state
-        if (move := self.moves.get((saga, input))) is None:
-            after, effects = core.transition(self.plan, self.sagas[saga], input)
-            move = self.moves[saga, input] = (self._intern(after), self._messages(effects))
-        if move[0] != saga or move[1] & ~messages:
-            yield ("saga", input), (move[0], fences, done, undone, messages | move[1])
+    def _is_wrong(self, at: int, number: int, there: tuple[Counts, ...]) -> bool:
+        key = number, there
+        if key not in self.wrong:
+            self.wrong[key] = wrong_state(self.plan, self.sagas.values[number], there)
+        if wrong := self.wrong[key]:
+            self.found.wrong.setdefault(wrong, self._way(at))
+        return wrong is not None
 
-    def _command(self, state: State, i: int, way: fence.Direction) -> Iterator[tuple[Label, State]]:
-        saga, fences, done, undone, messages = state
-        act, after = fence.act_on(FENCES[fences[i]], way, is_final=i == self.plan.pivot)
-        if act == "run the action":
-            done = _raised(done, i)
-            if i not in self.plan.after_pivot:
-                yield (i, "refuses"), self._answered(state, i, "REFUSED")
-        elif act == "run the undo":
-            undone = _raised(undone, i)
-        yield (i, way, act), self._answered((saga, fences, done, undone, messages), i, after)
-
-    def _answered(self, state: State, i: int, after: Fence | None) -> State:
-        saga, fences, done, undone, messages = state
-        k = FENCES.index(after)
-        said = messages | 1 << (i * WORDS + 1 + k) if k else messages
-        return saga, (*fences[:i], k, *fences[i + 1 :]), done, undone, said
-
-    def _reactions(self, state: State) -> Iterator[tuple[Label, State]]:
-        fences = state[1]
-        if (ways := self.reactions.get(fences)) is None:
-            ways = self.reactions[fences] = _reactions(self.plan, fences)
-        for i, way in ways:
-            yield from self._command(state, i, way)
-
-    def _intern(self, saga: Saga) -> int:
-        if (known := self.ids.get(saga)) is None:
-            known = self.ids[saga] = len(self.sagas)
-            self.sagas.append(saga)
+    def _moves(self, at: int, number: int) -> list[Move]:
+        if (known := self.moves.get(number)) is None:
+            tried = (self._move(at, number, input) for input in self.inputs)
+            known = self.moves[number] = [move for move in tried if move is not None]
         return known
 
-    def _messages(self, effects: core.Effects) -> int:
-        bits = 0
+    def _move(self, at: int, number: int, input: Input) -> Move | None:
+        """None where it changes nothing, or what must not be changed."""
+        saga = self.sagas.values[number]
+        after, effects = core.transition(self.plan, saga, input)
+        if wrong := wrong_move(self.plan, saga, input, after, effects):
+            self.found.wrong.setdefault(wrong, [*self._way(at), f"saga {input}"])
+            return None
+        sends = tuple(effect for effect in effects if isinstance(effect, Send))
+        return (("saga", input), self.sagas.of(after), sends) if sends or after != saga else None
+
+    def _answers(self, at: int, number: int, i: int, spot: int) -> list[Move]:
+        key = number, i, self.spots.values[spot].answers
+        if (known := self.answers.get(key)) is None:
+            said = (self._move(at, number, Reply(i, word)) for word in sorted(key[2]))
+            known = self.answers[key] = [move for move in said if move is not None]
+        return known
+
+    def _after(self, number: int, spots: State, effects: Effects) -> State:
+        """The messages are on the way now."""
+        if not effects:
+            return (number, *spots)
+        now = list(spots)
         for effect in effects:
             if isinstance(effect, Send):
-                bits |= 1 << (effect.step * WORDS + (effect.direction == "undo"))
-        return bits
+                key = now[effect.step], effect.direction
+                if key not in self.sent:
+                    spot = self.spots.values[key[0]]
+                    more = spot._replace(commands=spot.commands | {key[1]})
+                    self.sent[key] = self.spots.of(more)
+                now[effect.step] = self.sent[key]
+        return (number, *now)
+
+    def _arrivals(self, i: int, number: int) -> list[tuple[Label, int]]:
+        key = i, number
+        if (known := self.arrivals.get(key)) is None:
+            ways = sorted(self.spots.values[number].commands)
+            known = [pair for way in ways for pair in self._command(i, number, way)]
+            self.arrivals[key] = known
+        return known
+
+    def _command(self, i: int, number: int, way: Direction) -> list[tuple[Label, int]]:
+        key = i, number, way
+        if (known := self.commands.get(key)) is None:
+            found = _obeyed(self.plan, i, self.spots.values[number], way)
+            pairs = [(label, self.spots.of(spot)) for label, spot in found]
+            known = self.commands[key] = [pair for pair in pairs if pair[1] != number]
+        return known
+
+    def _reactions(self, there: tuple[Counts, ...]) -> tuple[Way, ...]:
+        """What any participant may do, whichever part of what was said it has heard by now."""
+        fences = tuple(at[0] for at in there)
+        if (ways := self.ways.get(fences)) is None:
+            heard = product(*(HEARD[fence] for fence in fences))
+            ways = tuple({way for parts in heard for way in self._reacting(parts)})
+            self.ways[fences] = ways
+        return ways
+
+    def _reacting(self, parts: tuple[Fence | None, ...]) -> list[Way]:
+        if (known := self.reactions.get(parts)) is None:
+            heard = {i: word for i, word in enumerate(parts) if word is not None}
+            ways = [(i, reaction(self.plan, i, heard)) for i in range(len(parts))]
+            known = self.reactions[parts] = [(i, way) for i, way in ways if way is not None]
+        return known
+
+    def _way(self, at: int) -> list[str]:
+        labels: list[str] = []
+        while at:
+            at, label = self.came[at]
+            labels.append(" ".join(map(str, label)))
+        return labels[::-1]
 
 
-def _wrong(plan: Plan, saga: Saga, state: State) -> str | None:
-    """The sentence of what must never be, in any state, also long after the end."""
-    _, _, done, undone, _ = state
-    stands = [d - u for d, u in zip(done, undone, strict=True)]
-    if max(done) > 1:
-        return "an action took effect twice"
-    if min(stands) < 0:
-        return "something was undone that was not done, or twice"
-    if saga.status == "COMPENSATED" and any(stands):
-        return "COMPENSATED, and an effect stands"
-    if saga.status == "COMPLETED" and stands != [step.status == "DONE" for step in saga.steps]:
-        return "COMPLETED, and a step's effect is not what it says"
-    return _wrong_order(plan, saga, done, undone, stands)
+def _inputs(plan: Plan) -> Iterator[Input]:
+    for i, step in enumerate(plan.steps):
+        yield from (TimedOut(i, t) for t in range(1, max(step.tries, step.undo_tries) + 1))
+        yield Reply(i, "FAILED")
+    yield from (GiveUp(), GiveUp(by_hand=True), Resume())
 
 
-def _wrong_order(
-    plan: Plan, saga: Saga, done: Counts, undone: Counts, stands: list[int]
-) -> str | None:
-    needed = [i for i, step in enumerate(plan.steps) if undone[i] and not step.optional]
-    if plan.pivot is not None and done[plan.pivot]:
-        if needed:
-            return "undone past the pivot"
-        if saga.status in ("COMPENSATING", "COMPENSATED", "COMPENSATION_PARKED"):
-            return "compensates past the pivot"
-    if not plan.parallel_undo and any(stands[j] for i in needed for j in plan.behind[i]):
-        return "undone before what came after it"
-    return None
+def _obeyed(plan: Plan, i: int, spot: Spot, way: Direction) -> Iterator[tuple[Label, Spot]]:
+    fenced, done, undone = spot.at
+    act, after = fence.act_on(fenced, way, is_final=i == plan.pivot)
+    if act == "run the action":
+        if i not in plan.after_pivot:
+            refused = Spot(("REFUSED", done, undone), spot.commands, spot.answers | {"REFUSED"})
+            yield (i, "refuses"), refused
+        done = min(done + 1, 2)
+    elif act == "run the undo":
+        undone = min(undone + 1, 2)
+    said: Iterable[Fence] = (after,) if after is not None else ()
+    yield (i, way, act), Spot((after, done, undone), spot.commands, spot.answers.union(said))
 
 
-def _raised(counts: Counts, i: int) -> Counts:
-    return (*counts[:i], min(counts[i] + 1, 2), *counts[i + 1 :])
-
-
-def _most_tries(plan: Plan) -> int:
-    return max(max(step.tries, step.undo_tries) for step in plan.steps)
-
-
-def _way(came: dict[State, tuple[State, Label] | None], state: State) -> list[str]:
-    labels: list[str] = []
-    while (before := came[state]) is not None:
-        state, label = before
-        labels.append(" ".join(map(str, label)))
-    return labels[::-1]
-
-
-def _reaching(ends: list[State], back: dict[State, list[State]]) -> set[State]:
-    good = set(ends)
-    ahead: list[State] = list(ends)
+def _reaching(ends: list[int], back: list[list[int]]) -> bytearray:
+    """1 for each state from which one of them can be reached."""
+    good = bytearray(len(back))
+    ahead = ends
+    for at in ahead:
+        good[at] = 1
     while ahead:
-        for before in back.get(ahead.pop(), ()):
-            if before not in good:
-                good.add(before)
+        for before in back[ahead.pop()]:
+            if before >= 0 and not good[before]:
+                good[before] = 1
                 ahead.append(before)
     return good
-
-
-def _reactions(plan: Plan, fences: Counts) -> set[tuple[int, fence.Direction]]:
-    """What any participant may do, whichever part of what was said it has heard by now."""
-    ways = set()
-    for parts in product(*(HEARD[k] for k in fences)):
-        heard = {i: word for i, word in enumerate(parts) if word is not None}
-        for i in range(len(plan.steps)):
-            if (way := reaction(plan, i, heard)) is not None:
-                ways.add((i, way))
-    return ways

@@ -62,6 +62,16 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         )
 
     @cached_property
+    def preceding(self) -> tuple[frozenset[int], ...]:
+        """For each step all that come before it."""
+        return tuple(_reached(self.before, i) for i in range(len(self.steps)))
+
+    @cached_property
+    def following(self) -> tuple[frozenset[int], ...]:
+        """For each step all that come after it."""
+        return tuple(_reached(self.behind, i) for i in range(len(self.steps)))
+
+    @cached_property
     def pivot(self) -> int | None:
         """The step from which on there is no way back."""
         return next((i for i, step in enumerate(self.steps) if step.pivot), None)
@@ -69,7 +79,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def after_pivot(self) -> frozenset[int]:
         """Steps that may not refuse: nothing undoes what came before them."""
-        return frozenset() if self.pivot is None else _reached(self.behind, self.pivot)
+        return frozenset() if self.pivot is None else self.following[self.pivot]
 
     def check(self) -> None:
         """Raises PlanError."""
