@@ -20,7 +20,7 @@ from sagas import log
 from sagas.declared import Action
 from sagas.fence import Direction, Fence, act_on
 from sagas.log import Entry
-from sagas.wire import Address, Failed, Undone, Voided, message_id, protocol
+from sagas.wire import Address, Failed, Undone, Voided, message_id, own_words
 from sinks.target import load_statements
 
 STATEMENTS = load_statements(Path(__file__).with_name("commands.sql"))
@@ -165,7 +165,7 @@ class _Work:
 
     def _answer(self, told: Told, known: Known, action: Action) -> None:
         name = known.answer_type or ""
-        contract = (protocol if name.startswith("saga.") else action.contracts)[name]
+        contract = (own_words if name.startswith("saga.") else action.contracts)[name]
         self._say(told, known.state or "FAILED", contract, known.answer or "{}")
 
     def _failed(self, told: Told, error: Exception) -> None:

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Generic, NamedTuple, TypeVar
 
-from sagas import core, fence
-from sagas.core import ENDED, Effects, GiveUp, Input, Reply, Resume, Saga, Send, Style, TimedOut
+from sagas import fence, protocol
 from sagas.fence import Direction, Fence
 from sagas.invariants import Counts, wrong_move, wrong_state
 from sagas.plan import Plan
+from sagas.protocol import ENDED, Effects, GiveUp, Input, Reply, Resume, Saga, Send, Style, TimedOut
 from sagas.reaction import reaction
 
 HEARD: dict[Fence | None, tuple[Fence | None, ...]] = {
@@ -122,7 +122,7 @@ class _Explorer:
         self.reactions: dict[tuple[Fence | None, ...], list[Way]] = {}
 
     def run(self) -> Explored:
-        saga, effects = core.begin(self.plan, self.style)
+        saga, effects = protocol.begin(self.plan, self.style)
         nothing = (self.spots.of(Spot((None, 0, 0))),) * len(self.plan.steps)
         first = self._after(self.sagas.of(saga), nothing, effects)
         self.states, self.came, back = [first], [(-1, ())], [[-1]]
@@ -193,7 +193,7 @@ class _Explorer:
     def _move(self, at: int, number: int, input: Input) -> Move | None:
         """None where it changes nothing, or what must not be changed."""
         saga = self.sagas.values[number]
-        after, effects = core.transition(self.plan, saga, input)
+        after, effects = protocol.transition(self.plan, saga, input)
         if wrong := wrong_move(self.plan, saga, input, after, effects):
             self.found.wrong.setdefault(wrong, [*self._way(at), f"saga {input}"])
             return None

@@ -76,14 +76,12 @@ class Known:
 
 
 def concerns(plan: Plan, participant: str, of: Address) -> bool:
-    """Whether a participant has to know of this answer."""
+    """Whether a participant has to know of this answer: what its steps wait for, and failures."""
     i = plan.index.get(of.step)
     if i is None:
         return False
-    own = {n for n, step in enumerate(plan.steps) if step.action.partition(".")[0] == participant}
-    if plan.pivot in own and of.word == "REFUSED":
-        return True
-    return bool(own & {*plan.before[i], *plan.behind[i]})
+    own = [n for n, step in enumerate(plan.steps) if step.action.partition(".")[0] == participant]
+    return of.word != "DONE" or any(i in plan.preceding[n] for n in own)
 
 
 def hear(

@@ -1,4 +1,4 @@
-"""Sagas as rows: what the core decides, with results, timers and the plan each began with."""
+"""Sagas as rows: what the protocol decides, with results, timers and the plan each began with."""
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
@@ -11,9 +11,9 @@ from uuid import UUID
 import msgspec
 import psycopg
 
-from sagas import core
-from sagas.core import Saga, Step, StepStatus, Style
+from sagas import protocol
 from sagas.plan import Plan
+from sagas.protocol import Saga, Step, StepStatus, Style
 from sinks.target import load_statements
 
 STATEMENTS = load_statements(Path(__file__).with_name("instances.sql"))
@@ -45,7 +45,7 @@ class Instance(msgspec.Struct):
     type: str
     style: Style
     plan: Plan
-    status: core.Status
+    status: protocol.Status
     version: int
     steps: dict[str, StepRow]
     request: str
@@ -55,17 +55,17 @@ class Instance(msgspec.Struct):
 
     @property
     def saga(self) -> Saga:
-        """As the core sees it."""
+        """As the protocol sees it."""
         steps = (self.steps[step.name] for step in self.plan.steps)
         return Saga(self.status, tuple(Step(row.status, row.tries) for row in steps), self.style)
 
     @property
     def next_at(self) -> datetime | None:
         """When a timer has to look at it."""
-        if self.status in core.STUCK or self.ended_at is not None:
+        if self.status in protocol.STUCK or self.ended_at is not None:
             return None
         times = [row.due for row in self.steps.values() if row.due is not None]
-        if core.may_give_up(self.plan, self.saga):
+        if protocol.may_give_up(self.plan, self.saga):
             times.append(self.deadline_at)
         return min(times, default=None)
 

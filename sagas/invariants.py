@@ -1,8 +1,8 @@
 """What must never be in a saga, as sentences. Pure; the explorer and the simulator look at them."""
 
-from sagas.core import ENDED, STUCK, Effects, GiveUp, Input, Resume, Saga, TimedOut
 from sagas.fence import Fence
 from sagas.plan import Plan
+from sagas.protocol import ENDED, STUCK, Effects, GiveUp, Input, Resume, Saga, TimedOut
 
 Counts = tuple[Fence | None, int, int]
 """Of one step: its fence, how often it was done, how often undone."""

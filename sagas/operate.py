@@ -10,10 +10,10 @@ from uuid import UUID
 
 import psycopg
 
-from sagas import core, instances
-from sagas.core import GiveUp, Input, Resume
+from sagas import instances, protocol
 from sagas.instances import Instance
 from sagas.orchestrator import Orchestrator
+from sagas.protocol import GiveUp, Input, Resume
 from sagas.turn import Turn
 
 Connection = psycopg.Connection[Any]
@@ -32,7 +32,7 @@ def give_up(tx: Connection, office: Orchestrator, saga: UUID, actor: str, reason
     def check(one: Instance) -> None:
         if one.status in ("COMPENSATING", "COMPENSATION_PARKED"):
             raise CannotDo(f"saga {saga} is being undone already ({one.status})")
-        if not core.may_give_up(one.plan, one.saga):
+        if not protocol.may_give_up(one.plan, one.saga):
             raise CannotDo(f"saga {saga} is past its point of no return: it can only go on")
 
     _act(tx, office, saga, GiveUp(by_hand=True), actor, reason, check)
@@ -42,7 +42,7 @@ def resume(tx: Connection, office: Orchestrator, saga: UUID, actor: str, reason:
     """Let a parked saga go on: what is not answered is sent again. Raises CannotDo."""
 
     def check(one: Instance) -> None:
-        if one.status not in core.STUCK:
+        if one.status not in protocol.STUCK:
             raise CannotDo(f"saga {saga} is not parked: it is {one.status}")
 
     _act(tx, office, saga, Resume(), actor, reason, check)

@@ -19,12 +19,12 @@ from consumer.errors import Refused, Unreadable
 from eventstore.contracts import Contracts, Event, Invalid
 from eventstore.envelope import Envelope
 from eventstore.subscriber import Arrived, Received, Subscriber, received_as
-from sagas import core, instances, log
-from sagas.core import Reply, Style
+from sagas import instances, log, protocol
 from sagas.declared import Saga
 from sagas.instances import Instance, Result
+from sagas.protocol import Reply, Style
 from sagas.turn import Turn, rows_of
-from sagas.wire import address, protocol, saga_id
+from sagas.wire import address, own_words, saga_id
 
 WORDS = frozenset({"DONE", "REFUSED", "UNDONE", "VOIDED", "FAILED"})
 Connection = psycopg.Connection[Any]
@@ -36,7 +36,7 @@ class Orchestrator(Subscriber):
     tables: Mapping[str, LiteralString] = MappingProxyType({**instances.TABLES, **log.TABLES})
 
     def __init__(self, name: str, *sagas: type[Saga]) -> None:
-        super().__init__(name, protocol)
+        super().__init__(name, own_words)
         self.sagas = {saga.name: saga for saga in sagas}
 
     def wants(self, said: Envelope) -> bool:
@@ -59,7 +59,7 @@ class Orchestrator(Subscriber):
     def _contracts_of(self, type_: str, step: str, event: str) -> Contracts:
         steps = self.sagas[type_].steps
         if event.startswith("saga.") or step not in steps:
-            return protocol
+            return own_words
         return steps[step].action.contracts
 
     def ready(self, tx: Connection) -> None:
@@ -118,7 +118,7 @@ def start(
     """
     id_ = id_ or uuid4()
     now = datetime.now(UTC)
-    state, effects = core.begin(saga.plan, style)
+    state, effects = protocol.begin(saga.plan, style)
     new = Instance(
         id_,
         saga.name,

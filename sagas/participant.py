@@ -28,7 +28,7 @@ from sagas.commands import Connection, Do, Handlers, Refused, Told, UndoIt
 from sagas.declared import Action, Saga
 from sagas.fence import Direction
 from sagas.following import Hearing
-from sagas.wire import Address, Undo, address, message_id, protocol, saga_id
+from sagas.wire import Address, Undo, address, message_id, own_words, saga_id
 
 __all__ = ["Participant", "Refused"]
 
@@ -41,7 +41,7 @@ class Participant(Subscriber):
     )
 
     def __init__(self, name: str) -> None:
-        super().__init__(name, protocol)
+        super().__init__(name, own_words)
         self.written = Handlers(name)
         self._sagas: dict[str, type[Saga]] = {}
 
@@ -114,9 +114,9 @@ class Participant(Subscriber):
             wanted = action.takes.contract.name if of.word == "do" else Undo.contract.name
             if event != wanted:
                 raise Unreadable(f"{event:.80} is no command of {of.action}")
-            return action.contracts if of.word == "do" else protocol
+            return action.contracts if of.word == "do" else own_words
         step = self._sagas[of.type].steps.get(of.step)
-        return protocol if event.startswith("saga.") or step is None else step.action.contracts
+        return own_words if event.startswith("saga.") or step is None else step.action.contracts
 
     def handle(self, tx: Connection, events: Sequence[Arrived]) -> None:
         told: list[Told] = []

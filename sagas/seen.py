@@ -7,9 +7,9 @@ from uuid import UUID
 
 import msgspec
 
-from sagas import core, log
-from sagas.core import StepStatus
+from sagas import log, protocol
 from sagas.instances import STATEMENTS, Connection, StepRow
+from sagas.protocol import StepStatus
 
 
 class SeenStep(msgspec.Struct, frozen=True):
@@ -26,8 +26,8 @@ class SeenSaga(msgspec.Struct, frozen=True):
 
     id: str
     type: str
-    style: core.Style
-    status: core.Status
+    style: protocol.Style
+    status: protocol.Status
     began_by: str
     began_at: datetime
     ended_at: datetime | None
@@ -38,7 +38,7 @@ class SeenSaga(msgspec.Struct, frozen=True):
     @property
     def needs_somebody(self) -> bool:
         """Only a person, or the supervisor, moves it."""
-        return self.status in core.STUCK
+        return self.status in protocol.STUCK
 
     @property
     def waits_for(self) -> list[str]:

@@ -14,10 +14,10 @@ import structlog
 from consumer.errors import Busy
 from consumer.retry import Backoff
 from eventstore.subscriber_sink import SESSION
-from sagas import core, instances
-from sagas.core import GiveUp, TimedOut
+from sagas import instances, protocol
 from sagas.instances import Instance
 from sagas.orchestrator import Orchestrator
+from sagas.protocol import GiveUp, TimedOut
 from sagas.turn import Turn
 
 LOOK_EVERY_S = 0.2
@@ -79,7 +79,7 @@ def ring(turn: Turn, one: Instance, now: datetime) -> None:
         for i, planned in enumerate(one.plan.steps)
         if (row := one.steps[planned.name]).due is not None and row.due <= now
     ]
-    if one.deadline_at <= now and core.may_give_up(one.plan, one.saga):
+    if one.deadline_at <= now and protocol.may_give_up(one.plan, one.saga):
         turn.act(one, GiveUp(), "deadline", f"it was not through within {one.plan.deadline_s:g} s")
     for i, tries in late:
         turn.act(one, TimedOut(i, tries), "timer", f"no answer to try {tries}")

@@ -1,6 +1,6 @@
 """
 One transaction's worth of transitions, whoever causes them: a participant's answer, a timer, a
-person. The core decides in memory; what came of it is written with a statement a table.
+person. The protocol decides in memory; what came of it is written with a statement a table.
 """
 
 from collections.abc import Mapping
@@ -16,12 +16,12 @@ from consumer.errors import Busy
 from eventstore.contracts import Contract, Contracts, Event
 from eventstore.outbox import Outgoing, send
 from eventstore.subscriber import place
-from sagas import core, instances, log
-from sagas.core import Await, Effect, Input, Keep, Reply, Send
+from sagas import instances, log, protocol
 from sagas.declared import Course, Saga
 from sagas.instances import Instance, Result, StepRow
 from sagas.log import Entry
-from sagas.wire import Address, Begun, Ended, Undo, message_id, protocol
+from sagas.protocol import Await, Effect, Input, Keep, Reply, Send
+from sagas.wire import Address, Begun, Ended, Undo, message_id, own_words
 
 MOST_WAIT_S = 300.0
 SOON_S = 0.5  # after code that raised, doubled each time
@@ -40,7 +40,7 @@ class Turn:
         self._messages: list[Outgoing] = []
         self._entries: list[Entry] = []
 
-    def begin(self, tx: Connection, new: Instance, actor: str, effects: core.Effects) -> bool:
+    def begin(self, tx: Connection, new: Instance, actor: str, effects: protocol.Effects) -> bool:
         """False where this saga has begun before; then nothing is written."""
         for effect in effects:
             self._effect(new, effect, actor, None, None)
@@ -63,7 +63,7 @@ class Turn:
     ) -> bool:
         """Whether the saga was concerned."""
         before = one.saga
-        after, effects = core.transition(one.plan, before, input)
+        after, effects = protocol.transition(one.plan, before, input)
         if after == before and not effects:
             return False
         self._changed[one.id] = one
@@ -74,7 +74,7 @@ class Turn:
                 row.status, row.tries, row.due = step.status, step.tries, None
         for effect in effects:
             self._effect(one, effect, reason, result, causation)
-        if one.status in core.ENDED:
+        if one.status in protocol.ENDED:
             one.ended_at = self._now
             self._say(one, "", "", "ended", Ended.contract, Ended(status=one.status), causation)
         self._note(one, before, after, input, actor, reason)
@@ -140,7 +140,7 @@ class Turn:
         contract: Contract,
         event: Event,
         causation: str | None,
-        contracts: Contracts = protocol,
+        contracts: Contracts = own_words,
     ) -> None:
         self._messages.append(
             Outgoing(
@@ -166,8 +166,8 @@ class Turn:
     def _note(
         self,
         one: Instance,
-        before: core.Saga,
-        after: core.Saga,
+        before: protocol.Saga,
+        after: protocol.Saga,
         input: Input,
         actor: str,
         reason: str,
@@ -177,7 +177,9 @@ class Turn:
             for planned, was, step in zip(one.plan.steps, before.steps, after.steps, strict=True)
             if was.status != step.status
         }
-        step = one.plan.steps[input.step].name if isinstance(input, Reply | core.TimedOut) else ""
+        step = (
+            one.plan.steps[input.step].name if isinstance(input, Reply | protocol.TimedOut) else ""
+        )
         body = {"input": input, "status": [before.status, after.status], "steps": moved}
         kind = _KINDS[type(input)]
         text = msgspec.json.encode(body).decode()
@@ -185,10 +187,10 @@ class Turn:
 
 
 _KINDS = {
-    core.Reply: "heard",
-    core.TimedOut: "timed out",
-    core.GiveUp: "gave up",
-    core.Resume: "resumed",
+    protocol.Reply: "heard",
+    protocol.TimedOut: "timed out",
+    protocol.GiveUp: "gave up",
+    protocol.Resume: "resumed",
 }
 
 
@@ -205,7 +207,7 @@ def course(saga: type[Saga], one: Instance) -> Course[Any]:
     return Course(one.id, request, results)
 
 
-def rows_of(saga: core.Saga, plan: Any) -> dict[str, StepRow]:
+def rows_of(saga: protocol.Saga, plan: Any) -> dict[str, StepRow]:
     """The steps of a saga that begins."""
     return {
         planned.name: StepRow(step.status, step.tries)

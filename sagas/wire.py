@@ -8,42 +8,42 @@ from uuid import UUID, uuid5
 
 from consumer.errors import Unreadable
 from eventstore.contracts import Contracts, Event
-from sagas.core import Style
 from sagas.fence import Direction, Fence
+from sagas.protocol import Style
 
 Word = Direction | Fence | Literal["FAILED", "begun", "ended"]
 
 _PREFIX = "saga"
 
-protocol = Contracts("saga")
+own_words = Contracts("saga")
 """What is said in no domain's words."""
 
 
-@protocol.event("saga.undo")
+@own_words.event("saga.undo")
 class Undo(Event):
     """Undo the step, or see to it that it can't be done any more."""
 
     reason: str
 
 
-@protocol.event("saga.undone")
+@own_words.event("saga.undone")
 class Undone(Event):
     """The step was done, and is undone."""
 
 
-@protocol.event("saga.voided")
+@own_words.event("saga.voided")
 class Voided(Event):
     """The step was not done, and will not be."""
 
 
-@protocol.event("saga.failed")
+@own_words.event("saga.failed")
 class Failed(Event):
     """The participant's code raised; nothing was kept, and it may be asked again."""
 
     why: str
 
 
-@protocol.event("saga.begun")
+@own_words.event("saga.begun")
 class Begun(Event):
     """A choreographed saga has begun: what every participant has to know of it."""
 
@@ -52,7 +52,7 @@ class Begun(Event):
     request_version: int
 
 
-@protocol.event("saga.ended")
+@own_words.event("saga.ended")
 class Ended(Event):
     """The saga is over: COMPLETED or COMPENSATED."""
 

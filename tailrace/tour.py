@@ -25,8 +25,8 @@ from devstack import Endpoints
 from eventstore import outbox
 from examples.tour.booking import BookTour, office
 from examples.tour.contracts import TourRequested
-from sagas.core import Style
 from sagas.orchestrator import start
+from sagas.protocol import Style
 from sinks.target import load_statements
 from tailrace import events_topic, schema
 from tailrace.config import Pipeline, load

@@ -19,8 +19,8 @@ from devstack import Stack
 from examples.tour.booking import office
 from examples.tour.load import requests
 from sagas import log, operate
-from sagas.core import Style
 from sagas.log import Connection
+from sagas.protocol import Style
 from sinks.target import load_statements
 from tailrace.exits import Problem
 from tailrace.progress import Listener

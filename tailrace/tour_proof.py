@@ -16,7 +16,7 @@ from uuid import UUID
 import msgspec
 import psycopg
 
-from sagas import core, log
+from sagas import log, protocol
 from sagas.instances import StepRow
 from sagas.log import Row
 from sagas.plan import Plan
@@ -33,9 +33,9 @@ class Ended:
     """A saga as its row has it."""
 
     id: UUID
-    style: core.Style
+    style: protocol.Style
     plan: Plan
-    status: core.Status
+    status: protocol.Status
     steps: Mapping[str, StepRow]
     people: int
     ended_at: datetime | None
@@ -91,7 +91,7 @@ def prove(tour: Tour) -> list[str]:
 
 
 def _wrong(books: Books, saga: Ended) -> Iterator[str]:
-    if saga.status not in (*core.ENDED, *core.STUCK):
+    if saga.status not in (*protocol.ENDED, *protocol.STUCK):
         yield "1, 15: it is not over"
     holds = {service: books.holds[service].get(saga.id) for service in HOLDERS}
     held = {service for service, hold in holds.items() if hold is not None and hold[0] == "held"}
@@ -147,10 +147,10 @@ def _wrong_order(plan: Plan, at: Mapping[str, Mapping[str, datetime]]) -> Iterat
 
 def _wrong_fold(books: Books, saga: Ended) -> Iterator[str]:
     """12: the log's inputs, folded by the core, are the row."""
-    state, _ = core.begin(saga.plan, saga.style)
+    state, _ = protocol.begin(saga.plan, saga.style)
     for row in books.inputs.get(saga.id, ()):
         said = msgspec.json.decode(row.body)["input"]
-        state, _ = core.transition(saga.plan, state, msgspec.convert(said, core.Input))
+        state, _ = protocol.transition(saga.plan, state, msgspec.convert(said, protocol.Input))
     steps = [saga.steps[step.name].status for step in saga.plan.steps]
     if state.status != saga.status or [step.status for step in state.steps] != steps:
         yield f"12: its log folds to {state.status} {[step.status for step in state.steps]}"
@@ -216,9 +216,9 @@ def _rows(connection: psycopg.Connection[Any], name: str) -> list[tuple[Any, ...
 
 def _ended(
     id_: UUID,
-    style: core.Style,
+    style: protocol.Style,
     plan: str,
-    status: core.Status,
+    status: protocol.Status,
     steps: str,
     people: int,
     at: datetime | None,

@@ -12,8 +12,11 @@ from heapq import heappop, heappush
 from random import Random
 from typing import Any
 
-from sagas import core, fence
-from sagas.core import (
+from sagas import fence, protocol
+from sagas.fence import Direction, Fence
+from sagas.invariants import wrong_move, wrong_state
+from sagas.plan import Plan
+from sagas.protocol import (
     ENDED,
     STUCK,
     Await,
@@ -26,9 +29,6 @@ from sagas.core import (
     Style,
     TimedOut,
 )
-from sagas.fence import Direction, Fence
-from sagas.invariants import wrong_move, wrong_state
-from sagas.plan import Plan
 from sagas.reaction import reaction
 
 PATIENCE_S = 60.0
@@ -92,7 +92,7 @@ class Simulated:
         """Until nothing happens any more, and every saga has to have ended."""
         for number in range(sagas):
             n = len(self.plan.steps)
-            saga, effects = core.begin(self.plan, self.style)
+            saga, effects = protocol.begin(self.plan, self.style)
             heard: list[dict[int, Fence]] = [{} for _ in range(n)]
             self.runs.append(Run(saga, [None] * n, [0] * n, [0] * n, heard))
             self._obey(number, effects)
@@ -144,7 +144,7 @@ class Simulated:
     def _input(self, number: int, input: Input) -> None:
         run = self.runs[number]
         before = run.saga
-        run.saga, effects = core.transition(self.plan, before, input)
+        run.saga, effects = protocol.transition(self.plan, before, input)
         self._note(number, wrong_move(self.plan, before, input, run.saga, effects))
         if before.status not in ENDED and run.saga.status in ENDED:
             run.ended_s = self.now_s
@@ -154,7 +154,7 @@ class Simulated:
             self._later(PATIENCE_S, "input", number, Resume())
         self._obey(number, effects)
 
-    def _obey(self, number: int, effects: core.Effects) -> None:
+    def _obey(self, number: int, effects: protocol.Effects) -> None:
         for effect in effects:
             i = effect.step
             if isinstance(effect, Send):

@@ -15,7 +15,7 @@ from devstack import AnyStack
 from examples.tour.booking import office
 from examples.tour.load import requests
 from sagas import operate
-from sagas.core import Style
+from sagas.protocol import Style
 from tailrace.harness.waits import eventually
 from tailrace.tour import SERVICES, Tour
 from tailrace.tour_proof import prove

@@ -12,7 +12,7 @@ from consumer.errors import Refused as NotStarted
 from eventstore import outbox, subscriber_sink
 from eventstore.contracts import Contracts, Event
 from eventstore.subscriber import Subscriber
-from sagas import core, log, operate, seen, timers
+from sagas import log, operate, protocol, seen, timers
 from sagas.declared import Action, Course, Pivot, Saga, Step
 from sagas.operate import CannotDo
 from sagas.orchestrator import Orchestrator, start
@@ -103,7 +103,7 @@ class World:
         if "undo" in self.fails:
             raise ZeroDivisionError
 
-    def buy(self, style: core.Style = "orchestrated", item: str = "hat") -> UUID:
+    def buy(self, style: protocol.Style = "orchestrated", item: str = "hat") -> UUID:
         with psycopg.connect(self.dsn) as connection:
             return start(connection, self.office, Buy, Asked(item=item), style=style, actor="ada")
 
@@ -149,7 +149,7 @@ BOTH = pytest.mark.parametrize("style", ["orchestrated", "choreographed"])
 
 
 @BOTH
-def test_all_of_it(world: World, style: core.Style) -> None:
+def test_all_of_it(world: World, style: protocol.Style) -> None:
     saga = world.buy(style)
     world.post.carry()
     assert world.status(saga) == "COMPLETED"
@@ -159,7 +159,7 @@ def test_all_of_it(world: World, style: core.Style) -> None:
 
 
 @BOTH
-def test_a_refusal_undoes_backwards(world: World, style: core.Style) -> None:
+def test_a_refusal_undoes_backwards(world: World, style: protocol.Style) -> None:
     world.refuses.add("bank.pay")
     saga = world.buy(style)
     world.post.carry()
@@ -202,7 +202,7 @@ def test_an_undo_before_its_action_voids_it(world: World) -> None:
 
 
 @BOTH
-def test_a_bug_is_tried_again_then_parked_then_resumed(world: World, style: core.Style) -> None:
+def test_a_bug_is_tried_again_then_parked_then_resumed(world: World, style: protocol.Style) -> None:
     world.fails.add("bank.pay")
     saga = world.buy(style)
     world.post.carry()
@@ -241,7 +241,7 @@ def test_an_undo_that_fails_is_parked(world: World) -> None:
 
 
 @BOTH
-def test_a_deadline_undoes_what_is_not_past_its_pivot(world: World, style: core.Style) -> None:
+def test_a_deadline_undoes_what_is_not_past_its_pivot(world: World, style: protocol.Style) -> None:
     world.fails.add("bank.pay")
     saga = world.buy(style)
     world.post.carry()

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from sagas import core, explorer, fence, reaction
-from sagas.core import Await, GiveUp, Input, Reply, Saga, Step, Style, TimedOut
+from sagas import explorer, fence, protocol, reaction
 from sagas.explorer import explore
 from sagas.fence import Act, Direction, Fence
 from sagas.plan import Plan
+from sagas.protocol import Await, GiveUp, Input, Reply, Saga, Step, Style, TimedOut
 from sagas.reaction import Heard
 from tests.sagaplans import plan_of
 
@@ -30,7 +30,7 @@ PAST = "undone past the pivot"
 PAST_PIVOT = "compensates past the pivot"
 ENDLESS = "no end is in reach"
 C: Style = "choreographed"
-act_on, is_awaited, may_be_under_way = fence.act_on, core.is_awaited, core.may_be_under_way
+act_on, is_awaited, may_be_under_way = fence.act_on, protocol.is_awaited, protocol.may_be_under_way
 is_fatal, react = reaction.is_fatal, reaction.reaction
 PARKED_OR_RUNNING = ("RUNNING", "PARKED")
 
@@ -103,64 +103,64 @@ ABLATIONS = [
     Without("fence and effect are one transaction", fence, "act_on",
             fenced("do", None, "nothing", "DONE"), LIES, "a!"),
     # The saga
-    Without("only news is accepted", core, "is_awaited",
+    Without("only news is accepted", protocol, "is_awaited",
             lambda p, saga, i, said: True, LIES, "a o? p!<a,o"),
-    Without("a DONE older than the undo is not heard", core, "is_awaited",
+    Without("a DONE older than the undo is not heard", protocol, "is_awaited",
             lambda p, saga, i, said: has(saga, i, "UNDO_SENT") or is_awaited(p, saga, i, said),
             LIES, "a o? p!<a,o"),
-    Without("a step that is given up stays so", core, "is_awaited",
+    Without("a step that is given up stays so", protocol, "is_awaited",
             lambda p, saga, i, said: has(saga, i, "UNDONE") or is_awaited(p, saga, i, said),
             LIES, "a o? p!<a,o"),
-    Without("a pivot that is asked may say DONE", core, "is_awaited",
+    Without("a pivot that is asked may say DONE", protocol, "is_awaited",
             lambda p, saga, i, said: (said != "DONE" or has(saga, i, "SENT", "PARKED"))
             and is_awaited(p, saga, i, said), ENDLESS, "a!"),
-    Without("what comes before is through", core, "is_passed",
+    Without("what comes before is through", protocol, "is_passed",
             lambda p, step, i: True, LIES, "a!"),
-    Without("an optional step is waited for", core, "is_passed",
+    Without("an optional step is waited for", protocol, "is_passed",
             lambda p, step, i: p.steps[i].optional or step.status == "DONE", EARLY, "a o? p!<a,o"),
-    Without("an optional step may be left out", core, "is_passed",
+    Without("an optional step may be left out", protocol, "is_passed",
             lambda p, step, i: step.status == "DONE", ENDLESS, "a o? p!<a,o", C),
-    Without("a needed step that is lost ends it", core, "is_lost",
+    Without("a needed step that is lost ends it", protocol, "is_lost",
             lambda p, step, i: False, ENDLESS, "a!"),
-    Without("only a needed step's loss ends it", core, "is_lost",
+    Without("only a needed step's loss ends it", protocol, "is_lost",
             lambda p, step, i: step.status in ("REFUSED", "UNDONE", "VOIDED"),
             ENDLESS, "a b?<a c<b", C, inputs=()),
-    Without("what is unknown is undone", core, "may_stand",
+    Without("what is unknown is undone", protocol, "may_stand",
             lambda saga, step: step.status == "DONE", ENDLESS, "a b!<a"),
-    Without("what is under way is unknown", core, "may_be_under_way",
+    Without("what is under way is unknown", protocol, "may_be_under_way",
             lambda p, saga, i: False, ENDLESS, "a", lossy=True),
-    Without("participants may begin unasked", core, "may_be_under_way",
+    Without("participants may begin unasked", protocol, "may_be_under_way",
             lambda p, saga, i: not has(saga, i, "PENDING") and may_be_under_way(p, saga, i),
             LEAKS, "a b?<a c!<b", C, parallel_undo=True),
-    Without("an undo that is parked is sent again", core, "may_be_under_way",
+    Without("an undo that is parked is sent again", protocol, "may_be_under_way",
             lambda p, saga, i: not has(saga, i, "UNDO_PARKED") and may_be_under_way(p, saga, i),
             ENDLESS, "o? p!<o", lossy=True),
-    Without("what follows the pivot is not under way", core, "may_be_under_way",
+    Without("what follows the pivot is not under way", protocol, "may_be_under_way",
             lambda p, saga, i: i in p.after_pivot or may_be_under_way(p, saga, i),
             ENDLESS, "a! b<a", C, inputs=()),
-    Without("undone in reverse", core, "is_clear", lambda p, saga, i: True, ORDER, "a b<a"),
-    Without("also behind a step that was passed over", core, "is_clear",
+    Without("undone in reverse", protocol, "is_clear", lambda p, saga, i: True, ORDER, "a b<a"),
+    Without("also behind a step that was passed over", protocol, "is_clear",
             lambda p, saga, i: all(has(saga, j, "PENDING", "REFUSED", "UNDONE", "VOIDED")
                                    for j in p.behind[i]), ORDER, "a b?<a c<b"),
-    Without("only its pivot's participant knows", core, "is_decided_there",
+    Without("only its pivot's participant knows", protocol, "is_decided_there",
             lambda saga, pivot: False, PAST_PIVOT, "a!"),
-    Without("a choreographed pivot may begin unasked", core, "is_decided_there",
+    Without("a choreographed pivot may begin unasked", protocol, "is_decided_there",
             lambda saga, pivot: not has(saga, pivot, "PENDING"), PAST_PIVOT, "a b!<a", C),
-    Without("no way back past the pivot", core, "may_give_up",
+    Without("no way back past the pivot", protocol, "may_give_up",
             lambda p, saga: saga.status in PARKED_OR_RUNNING
             and not pivot_is(p, saga, "UNDO_SENT", "UNDO_PARKED"),
             "forgot that its pivot is done", "a! b<a"),
-    Without("a pivot is asked once", core, "may_give_up",
+    Without("a pivot is asked once", protocol, "may_give_up",
             lambda p, saga: saga.status in PARKED_OR_RUNNING and not pivot_is(p, saga, "DONE"),
             "asked its pivot again while it is asking already", "a!", tries=2),
-    Without("what is being undone is not given up again", core, "may_give_up",
+    Without("what is being undone is not given up again", protocol, "may_give_up",
             lambda p, saga: True, "left what it was parked for without a person", "a b!<a"),
-    Without("only the last try's timer counts", core, "is_current",
+    Without("only the last try's timer counts", protocol, "is_current",
             lambda step, timeout: step.status in ("SENT", "UNDO_SENT"),
             "given up before its last try timed out", "a!", tries=2),
-    Without("timers wait while it is parked", core, "STUCK", frozenset(), ENDLESS, "a b!<a"),
-    Without("all that comes before, not the last alone", core, "is_ready",
-            lambda p, saga, i: all(core.is_passed(p, saga.steps[j], j) for j in p.before[i]),
+    Without("timers wait while it is parked", protocol, "STUCK", frozenset(), ENDLESS, "a b!<a"),
+    Without("all that comes before, not the last alone", protocol, "is_ready",
+            lambda p, saga, i: all(protocol.is_passed(p, saga.steps[j], j) for j in p.before[i]),
             EARLY, "a b?<a c<b", C, parallel_undo=True),
     # What participants do by themselves
     Without("a refusal ends a choreography", reaction, "is_fatal",
@@ -205,20 +205,20 @@ def test_each_guard_is_needed(without: Without, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_timer_of_what_is_not_under_way_is_no_try() -> None:
     """Only what is under way has tries, so `is_current` need not look at the status."""
-    assert not core.is_current(Step("DONE"), TimedOut(0, 1))
+    assert not protocol.is_current(Step("DONE"), TimedOut(0, 1))
 
 
 def test_an_end_is_the_end() -> None:
     """No message of its own does anything to it; this is for those of others."""
     planned = plan_of("a b<a")
     saga = Saga("COMPENSATED", (Step("UNDONE"), Step()))
-    assert core.transition(planned, saga, Reply(1, "DONE")) == (saga, ())
+    assert protocol.transition(planned, saga, Reply(1, "DONE")) == (saga, ())
 
 
 def test_a_refusal_past_the_pivot_is_tried_again_and_parked() -> None:
     """The contract forbids it, so it is a bug, and bugs are for a person."""
     planned = plan_of("a! b<a")
     saga = Saga("RUNNING", (Step("DONE"), Step("SENT", 1)))
-    assert core.transition(planned, saga, Reply(1, "REFUSED")) == (saga, (Await(1),))
-    parked, effects = core.transition(planned, saga, TimedOut(1, 1))
+    assert protocol.transition(planned, saga, Reply(1, "REFUSED")) == (saga, (Await(1),))
+    parked, effects = protocol.transition(planned, saga, TimedOut(1, 1))
     assert (parked.status, parked.steps[1].status, effects) == ("PARKED", "PARKED", ())

@@ -5,8 +5,8 @@ from typing import get_args
 
 import pytest
 
-from sagas.core import GiveUp, StepStatus, Style
 from sagas.explorer import Explored, explore
+from sagas.protocol import GiveUp, StepStatus, Style
 from tests.sagaplans import TOUR, plan_of
 
 STEP_STATUSES = frozenset(get_args(StepStatus))

@@ -4,7 +4,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, reject, settings
 from hypothesis import strategies as st
 
-from sagas.core import (
+from sagas.explorer import explore
+from sagas.invariants import wrong_move
+from sagas.plan import Plan, PlanError, PlannedStep
+from sagas.protocol import (
     ENDED,
     GiveUp,
     Input,
@@ -17,9 +20,6 @@ from sagas.core import (
     begin,
     transition,
 )
-from sagas.explorer import explore
-from sagas.invariants import wrong_move
-from sagas.plan import Plan, PlanError, PlannedStep
 from tests.sagaplans import TOUR, plan_of
 
 NAMES = "abcd"

@@ -5,10 +5,10 @@ from types import ModuleType
 
 import pytest
 
-from sagas import core, fence
-from sagas.core import Style
+from sagas import fence, protocol
 from sagas.fence import Act, Direction, Fence
 from sagas.plan import Plan
+from sagas.protocol import Style
 from tests.sagaplans import TOUR, plan_of
 from tests.simulated import Faults, Run, Simulated
 
@@ -120,9 +120,9 @@ def forgetful(now: Fence | None, direction: Direction, *, is_final: bool) -> tup
     ("module", "guard", "instead"),
     [
         (fence, "act_on", forgetful),
-        (core, "is_clear", lambda plan, saga, i: True),
-        (core, "is_current", lambda step, timeout: step.tries > 0),
-        (core, "is_decided_there", lambda saga, pivot: False),
+        (protocol, "is_clear", lambda plan, saga, i: True),
+        (protocol, "is_current", lambda step, timeout: step.tries > 0),
+        (protocol, "is_decided_there", lambda saga, pivot: False),
     ],
 )
 def test_what_is_broken_is_noticed(
