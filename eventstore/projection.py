@@ -14,12 +14,13 @@ import psycopg
 
 from eventstore.contracts import Contracts, Event
 from eventstore.recorded import Recorded
+from eventstore.writer import Writer, writing
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,48}")
 
 Tx = psycopg.Connection[Any]
 """An open transaction, in whose search path the version's tables are; it commits by itself."""
-One = Callable[[Tx, Recorded], None]
+One = Callable[[Writer, Recorded], None]
 Many = Callable[[Tx, Sequence[Recorded]], None]
 
 
@@ -67,9 +68,9 @@ def projection(
 
     def declare(one: One) -> Projection:
         def apply(tx: Tx, many: Sequence[Recorded]) -> None:
-            with tx.pipeline():  # answers are not waited for before the next event
+            with writing(tx) as writer:
                 for recorded in many:
-                    one(tx, recorded)
+                    one(writer, recorded)
 
         return _declared(name, version, contracts, events, tables, apply=apply)
 
