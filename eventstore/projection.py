@@ -6,7 +6,7 @@ views in the schema of the projection's name (`balances`), which show the versio
 """
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, LiteralString
 
@@ -22,6 +22,7 @@ Tx = psycopg.Connection[Any]
 """An open transaction, in whose search path the version's tables are; it commits by itself."""
 One = Callable[[Writer, Recorded], None]
 Many = Callable[[Tx, Sequence[Recorded]], None]
+Apply = Callable[[Tx, Iterable[Recorded]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Projection:
     contracts: Contracts = field(repr=False)
     events: frozenset[str]
     tables: LiteralString = field(repr=False)
-    apply: Many | None = field(default=None, repr=False)
+    apply: Apply | None = field(default=None, repr=False)
     statement: LiteralString | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -67,9 +68,9 @@ def projection(
     """Decorates what one event does: `def balances(tx, recorded)`. It gets these events only."""
 
     def declare(one: One) -> Projection:
-        def apply(tx: Tx, many: Sequence[Recorded]) -> None:
+        def apply(tx: Tx, events: Iterable[Recorded]) -> None:
             with writing(tx) as writer:
-                for recorded in many:
+                for recorded in events:
                     one(writer, recorded)
 
         return _declared(name, version, contracts, events, tables, apply=apply)
@@ -88,7 +89,10 @@ def batch_projection(
     """Decorates what a run of events does: `def balances(tx, events)`; never an empty one."""
 
     def declare(many: Many) -> Projection:
-        return _declared(name, version, contracts, events, tables, apply=many)
+        def apply(tx: Tx, events: Iterable[Recorded]) -> None:
+            many(tx, [*events])
+
+        return _declared(name, version, contracts, events, tables, apply=apply)
 
     return declare
 
@@ -113,7 +117,7 @@ def _declared(
     events: Collection[type[Event]],
     tables: LiteralString,
     *,
-    apply: Many | None = None,
+    apply: Apply | None = None,
     statement: LiteralString | None = None,
 ) -> Projection:
     contracts.reads(f"projection {name}", *events)

@@ -194,7 +194,7 @@ def project(
             if any(MARK in event.data for event in handled):
                 handled = opened(store(), handled)
             contracts = projection.contracts
-            projection.apply(connection, [event.recorded(contracts) for event in handled])
+            projection.apply(connection, (event.recorded(contracts) for event in handled))
         else:
             load_batch(connection, [copied(event) for event in handled])
             run_statement(connection, projection)
