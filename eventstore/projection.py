@@ -8,6 +8,7 @@ views in the schema of the projection's name (`balances`), which show the versio
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, LiteralString
 
 import psycopg
@@ -22,7 +23,9 @@ Tx = psycopg.Connection[Any]
 """An open transaction, in whose search path the version's tables are; it commits by itself."""
 One = Callable[[Writer, Recorded], None]
 Many = Callable[[Tx, Sequence[Recorded]], None]
-Apply = Callable[[Tx, Iterable[Recorded]], None]
+Runs = Iterable[Iterable[Recorded]]
+"""Each event is read and decoded when its turn comes, while the database is at work."""
+Apply = Callable[[Tx, Runs], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +71,9 @@ def projection(
     """Decorates what one event does: `def balances(tx, recorded)`. It gets these events only."""
 
     def declare(one: One) -> Projection:
-        def apply(tx: Tx, events: Iterable[Recorded]) -> None:
+        def apply(tx: Tx, runs: Runs) -> None:
             with writing(tx) as writer:
-                for recorded in events:
+                for recorded in chain.from_iterable(runs):
                     one(writer, recorded)
 
         return _declared(name, version, contracts, events, tables, apply=apply)
@@ -89,8 +92,9 @@ def batch_projection(
     """Decorates what a run of events does: `def balances(tx, events)`; never an empty one."""
 
     def declare(many: Many) -> Projection:
-        def apply(tx: Tx, events: Iterable[Recorded]) -> None:
-            many(tx, [*events])
+        def apply(tx: Tx, runs: Runs) -> None:
+            for run in runs:
+                many(tx, [*run])
 
         return _declared(name, version, contracts, events, tables, apply=apply)
 

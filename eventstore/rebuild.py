@@ -16,14 +16,14 @@ from psycopg import sql
 
 from consumer.event import TopicPartition
 from eventstore import versions
+from eventstore.projecting import blamed, connect, load_batch, project, run_statement
 from eventstore.projection import Projection
-from eventstore.projection_sink import blamed, connect, load_batch, project, run_statement
 from eventstore.recorded import Stored
 from eventstore.versions import STATEMENTS, State
 from sinks.marks import Connection, create_schema
 
 WINDOW = 50_000  # events that are read and applied in one transaction
-PART_BYTES = 32 << 20  # of events' data that pass through Python at once
+RUN_BYTES = 1 << 20  # of events' data that pass through Python at once
 NO_LIMIT = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"
 
 Ends = Callable[[], Mapping[TopicPartition, int]]
@@ -133,9 +133,7 @@ def _fill(
         with target.transaction():
             target.execute(NO_LIMIT)
             if projection.statement is None:
-                for events in _parts(_rows(store, query)):
-                    project(target, projection, events, lambda: keys)
-                    count += len(events)
+                count += project(target, projection, _runs(_rows(store, query)), lambda: keys)
             else:
                 until = min(after + WINDOW, highest)
                 with blamed(target, projection, f"between seq {after + 1} and {until}"):
@@ -146,18 +144,18 @@ def _fill(
     return count
 
 
-def _parts(rows: Iterable[tuple[Any, ...]]) -> Iterator[list[Stored]]:
-    """All of them, no more than PART_BYTES of data in memory but for one event."""
-    part: list[Stored] = []
+def _runs(rows: Iterable[tuple[Any, ...]]) -> Iterator[list[Stored]]:
+    """All of them, no more than RUN_BYTES of data in memory but for one event."""
+    run: list[Stored] = []
     size = 0
     for row in rows:
-        part.append(Stored(*row))
-        size += len(part[-1].data)
-        if size >= PART_BYTES:
-            yield part
-            part, size = [], 0
-    if part:
-        yield part
+        run.append(Stored._make(row))
+        size += len(run[-1].data)
+        if size >= RUN_BYTES:
+            yield run
+            run, size = [], 0
+    if run:
+        yield run
 
 
 def _lines(connection: Connection, query: sql.Composed) -> Iterator[bytes]:

@@ -18,7 +18,7 @@ from psycopg.errors import error_from_result
 from psycopg.pq import ConnStatus, ExecStatus
 from psycopg.waiting import Ready, Wait
 
-AHEAD: Final = 1000  # answers that may be open; half of them are awaited then
+AHEAD: Final = 5000  # answers that may be open; half of them are awaited then
 _PLACEHOLDER = re.compile(r"%(.?)")
 
 Connection = psycopg.Connection[Any]
@@ -105,7 +105,7 @@ class Writer:
             self._connection.wait(self._more())
         return self._pgconn.get_result()
 
-    def _more(self) -> Generator[Wait, Ready, None]:
+    def _more(self) -> Generator[Wait, Ready | int, None]:
         """Sends what is left while it waits: else both ends might wait for the other to read."""
         ready = yield Wait.RW if self._pgconn.flush() else Wait.R
         if ready & Ready.R:
