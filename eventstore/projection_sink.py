@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 
 from connectors.spec import EVENTS
-from consumer.errors import Busy, Refused, Rejected
+from consumer.errors import Busy, Fenced, Refused, Rejected
 from consumer.event import Batch, ChangeEvent, Mark, Outcome, TopicPartition
 from eventstore.projecting import connect, project
 from eventstore.projection import Projection
@@ -89,7 +89,7 @@ class ProjectionSink:
         with connection.pipeline():
             moved = self._ledger.advance(connection, batch)
             found = connection.execute(STATEMENTS["next_positions"], [self._sink, streams])
-        self._ledger.check(moved, batch)
+        self._check_moved(moved, batch)
         self._reached("advanced")
         next_pos = dict(found.fetchall())
         sifted = sift(events, next_pos)
@@ -125,6 +125,13 @@ class ProjectionSink:
         if refused:
             raise Rejected(refused)
         return filled
+
+    def _check_moved(self, moved: psycopg.Cursor[Any], batch: Batch) -> None:
+        try:
+            self._ledger.check(moved, batch)
+        except Fenced:  # or the version was dropped, and its marks with it
+            self._check(find(self._connect(), self._sink))
+            raise
 
     def _check(self, build: Build | None) -> None:
         ours = self._projection
