@@ -5,12 +5,12 @@ An event is known by its stream and position, so a repeat is dropped whoever rep
 that the log lost is missed at the next: it is then read from the event store, which has the truth.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 
-from connectors.spec import EVENTS
 from consumer.errors import Busy, Fenced, Refused, Rejected
 from consumer.event import Batch, ChangeEvent, Mark, Outcome, TopicPartition
 from eventstore.projecting import connect, project
@@ -52,36 +52,26 @@ class ProjectionSink:
 
     def positions(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, Mark]:
         """Raises Busy until it is built, and Refused where another version was."""
-        try:
-            with refusal.as_busy([EVENTS]):
-                connection = self._connect()
-                self._check(find(connection, self._sink))
-                return self._ledger.claim(connection, partitions)
-        except BaseException:  # nobody waits for long in an open transaction
-            self.close()
-            raise
+        with self._at_work() as connection:
+            self._check(find(connection, self._sink))
+            return self._ledger.claim(connection, partitions)
 
     def apply(self, batch: Batch) -> Outcome:
-        try:
-            with refusal.as_busy([EVENTS]):
-                return self._apply(batch)
-        except psycopg.Error as error:  # as of a constraint that is checked at the commit
-            self.close()
-            raise Busy(
-                f"the database refuses what projection {self._projection.name} wrote "
-                f"({refusal.told(error)}): mend its code and restart; nothing is lost"
-            ) from error
-        except BaseException:  # half a batch must not be committed with the next
-            self.close()
-            raise
+        with self._at_work() as connection:
+            return self._apply(connection, batch)
 
     def close(self) -> None:
         for connection in (self._connection, self._store_connection):
             if connection is not None:
                 connection.close()
 
-    def _apply(self, batch: Batch) -> Outcome:
-        connection = self._connect()
+    @contextmanager
+    def _at_work(self) -> Iterator[Connection]:
+        mend = "mend its code and restart; nothing is lost"
+        with refusal.closing(self.close, f"projection {self._projection.name}", mend):
+            yield self._connect()
+
+    def _apply(self, connection: Connection, batch: Batch) -> Outcome:
         if self._ledger.has(connection, batch):
             return Outcome(len(batch.changes), 0, 0)
         events = _events(batch.changes)
@@ -89,7 +79,7 @@ class ProjectionSink:
         with connection.pipeline():
             moved = self._ledger.advance(connection, batch)
             found = connection.execute(STATEMENTS["next_positions"], [self._sink, streams])
-        self._check_moved(moved, batch)
+        self._check_moved(connection, moved, batch)
         self._reached("advanced")
         next_pos = dict(found.fetchall())
         sifted = sift(events, next_pos)
@@ -126,11 +116,13 @@ class ProjectionSink:
             raise Rejected(refused)
         return filled
 
-    def _check_moved(self, moved: psycopg.Cursor[Any], batch: Batch) -> None:
+    def _check_moved(
+        self, connection: Connection, moved: psycopg.Cursor[Any], batch: Batch
+    ) -> None:
         try:
             self._ledger.check(moved, batch)
         except Fenced:  # or the version was dropped, and its marks with it
-            self._check(find(self._connect(), self._sink))
+            self._check(find(connection, self._sink))
             raise
 
     def _check(self, build: Build | None) -> None:
