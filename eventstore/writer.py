@@ -71,7 +71,7 @@ class Writer:
         return name
 
     def finish(self) -> None:
-        """Once all is answered. Raises what failed; the session is then not to be used again."""
+        """Once all is answered. Raises what failed."""
         if self._pgconn.status != ConnStatus.OK:
             return
         self._pgconn.pipeline_sync()
@@ -79,6 +79,7 @@ class Writer:
         self._answer()  # to the sync
         self._pgconn.exit_pipeline_mode()
         if self._failed:
+            _prepared.pop(self._connection, None)  # what came after the failure was not prepared
             raise self._failed
 
     def _settle(self, still_open: int) -> None:
