@@ -139,7 +139,7 @@ class Contracts:
             data = fields
         with _sentence(name):
             # As JSON, where a date is text: a strict model would refuse that from Python.
-            text = to_json(data) if isinstance(data, Mapping) else data
+            text = data if isinstance(data, str | bytes) else to_json(data)
             return contract.model.model_validate_json(text, extra="ignore")
 
     def _upcasted(self, name: str, to: int, fields: Data) -> Data:

@@ -6,21 +6,26 @@ views in the schema of the projection's name (`balances`), which show the versio
 """
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, LiteralString
 
 import psycopg
 
 from eventstore.contracts import Contracts, Event
 from eventstore.recorded import Recorded
+from eventstore.writer import Writer, writing
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,48}")
 
 Tx = psycopg.Connection[Any]
 """An open transaction, in whose search path the version's tables are; it commits by itself."""
-One = Callable[[Tx, Recorded], None]
+One = Callable[[Writer, Recorded], None]
 Many = Callable[[Tx, Sequence[Recorded]], None]
+Runs = Iterable[Iterable[Recorded]]
+"""Each event is read and decoded when its turn comes, while the database is at work."""
+Apply = Callable[[Tx, Runs], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ class Projection:
     contracts: Contracts = field(repr=False)
     events: frozenset[str]
     tables: LiteralString = field(repr=False)
-    apply: Many | None = field(default=None, repr=False)
+    apply: Apply | None = field(default=None, repr=False)
     statement: LiteralString | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -66,10 +71,10 @@ def projection(
     """Decorates what one event does: `def balances(tx, recorded)`. It gets these events only."""
 
     def declare(one: One) -> Projection:
-        def apply(tx: Tx, many: Sequence[Recorded]) -> None:
-            with tx.pipeline():  # answers are not waited for before the next event
-                for recorded in many:
-                    one(tx, recorded)
+        def apply(tx: Tx, runs: Runs) -> None:
+            with writing(tx) as writer:
+                for recorded in chain.from_iterable(runs):
+                    one(writer, recorded)
 
         return _declared(name, version, contracts, events, tables, apply=apply)
 
@@ -87,7 +92,11 @@ def batch_projection(
     """Decorates what a run of events does: `def balances(tx, events)`; never an empty one."""
 
     def declare(many: Many) -> Projection:
-        return _declared(name, version, contracts, events, tables, apply=many)
+        def apply(tx: Tx, runs: Runs) -> None:
+            for run in runs:
+                many(tx, [*run])
+
+        return _declared(name, version, contracts, events, tables, apply=apply)
 
     return declare
 
@@ -112,7 +121,7 @@ def _declared(
     events: Collection[type[Event]],
     tables: LiteralString,
     *,
-    apply: Many | None = None,
+    apply: Apply | None = None,
     statement: LiteralString | None = None,
 ) -> Projection:
     contracts.reads(f"projection {name}", *events)

@@ -5,21 +5,18 @@ An event is known by its stream and position, so a repeat is dropped whoever rep
 that the log lost is missed at the next: it is then read from the event store, which has the truth.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from psycopg import sql
 
-from connectors.spec import EVENTS
-from consumer.errors import Busy, Refused, Rejected
+from consumer.errors import Busy, Fenced, Refused, Rejected
 from consumer.event import Batch, ChangeEvent, Mark, Outcome, TopicPartition
-from eventstore.contracts import Invalid
+from eventstore.projecting import connect, project
 from eventstore.projection import Projection
 from eventstore.recorded import Stored
-from eventstore.shred import MARK, opened
-from eventstore.travel import copied, sift, stored
+from eventstore.travel import sift, stored
 from eventstore.versions import STATEMENTS, Build, find
 from sinks import refusal
 from sinks.marks import SESSION, Ledger
@@ -55,36 +52,26 @@ class ProjectionSink:
 
     def positions(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, Mark]:
         """Raises Busy until it is built, and Refused where another version was."""
-        try:
-            with refusal.as_busy([EVENTS]):
-                connection = self._connect()
-                self._check(find(connection, self._sink))
-                return self._ledger.claim(connection, partitions)
-        except BaseException:  # nobody waits for long in an open transaction
-            self.close()
-            raise
+        with self._at_work() as connection:
+            self._check(find(connection, self._sink))
+            return self._ledger.claim(connection, partitions)
 
     def apply(self, batch: Batch) -> Outcome:
-        try:
-            with refusal.as_busy([EVENTS]):
-                return self._apply(batch)
-        except psycopg.Error as error:  # as of a constraint that is checked at the commit
-            self.close()
-            raise Busy(
-                f"the database refuses what projection {self._projection.name} wrote "
-                f"({refusal.told(error)}): mend its code and restart; nothing is lost"
-            ) from error
-        except BaseException:  # half a batch must not be committed with the next
-            self.close()
-            raise
+        with self._at_work() as connection:
+            return self._apply(connection, batch)
 
     def close(self) -> None:
         for connection in (self._connection, self._store_connection):
             if connection is not None:
                 connection.close()
 
-    def _apply(self, batch: Batch) -> Outcome:
-        connection = self._connect()
+    @contextmanager
+    def _at_work(self) -> Iterator[Connection]:
+        mend = "mend its code and restart; nothing is lost"
+        with refusal.closing(self.close, f"projection {self._projection.name}", mend):
+            yield self._connect()
+
+    def _apply(self, connection: Connection, batch: Batch) -> Outcome:
         if self._ledger.has(connection, batch):
             return Outcome(len(batch.changes), 0, 0)
         events = _events(batch.changes)
@@ -92,14 +79,14 @@ class ProjectionSink:
         with connection.pipeline():
             moved = self._ledger.advance(connection, batch)
             found = connection.execute(STATEMENTS["next_positions"], [self._sink, streams])
-        self._ledger.check(moved, batch)
+        self._check_moved(connection, moved, batch)
         self._reached("advanced")
         next_pos = dict(found.fetchall())
         sifted = sift(events, next_pos)
         if sifted.has_gaps:
             sifted = sift(self._filled(batch.changes, events, next_pos), next_pos)
         if sifted.fresh:
-            project(connection, self._projection, sifted.fresh, self._store)
+            project(connection, self._projection, [sifted.fresh], self._store)
             columns = list(sifted.next_pos), list(sifted.next_pos.values())
             connection.execute(STATEMENTS["reach"], [self._sink, *columns])
         self._reached("before commit")
@@ -128,6 +115,15 @@ class ProjectionSink:
         if refused:
             raise Rejected(refused)
         return filled
+
+    def _check_moved(
+        self, connection: Connection, moved: psycopg.Cursor[Any], batch: Batch
+    ) -> None:
+        try:
+            self._ledger.check(moved, batch)
+        except Fenced:  # or the version was dropped, and its marks with it
+            self._check(find(connection, self._sink))
+            raise
 
     def _check(self, build: Build | None) -> None:
         ours = self._projection
@@ -162,78 +158,6 @@ class ProjectionSink:
         return self._connection
 
 
-def connect(dsn: str, projection: Projection) -> Connection:
-    """A session in which a version's tables are found by their bare names."""
-    connection = psycopg.connect(
-        dsn, options=SESSION, connect_timeout=5, application_name="tailrace projection"
-    )
-    path = sql.SQL("SET search_path = {}, pg_catalog").format(sql.Identifier(projection.schema))
-    connection.execute(path)
-    connection.commit()
-    return connection
-
-
-def project(
-    connection: Connection,
-    projection: Projection,
-    events: Sequence[Stored],
-    store: Callable[[], Connection],
-) -> None:
-    """
-    Lets the version have these events, in the open transaction. `store` is asked for the keys of
-    personal fields. Raises Busy for whatever its code raises: no event is left out, so the rest
-    waits until the code is mended.
-    """
-    handled: Sequence[Stored] = [event for event in events if event.type in projection.events]
-    if not handled:
-        return
-    first, last = handled[0], handled[-1]
-    between = f"between {first.stream} {first.pos} and {last.stream} {last.pos}"
-    with blamed(connection, projection, between):
-        if projection.apply is not None:
-            if any(MARK in event.data for event in handled):
-                handled = opened(store(), handled)
-            contracts = projection.contracts
-            projection.apply(connection, [event.recorded(contracts) for event in handled])
-        else:
-            load_batch(connection, [copied(event) for event in handled])
-            run_statement(connection, projection)
-
-
-@contextmanager
-def blamed(connection: Connection, projection: Projection, where: str) -> Iterator[None]:
-    """What the projection's code raises in the block is Busy; it cannot end the transaction."""
-    try:
-        with connection.transaction():
-            yield
-    except psycopg.OperationalError:
-        raise
-    except Invalid as error:
-        raise Busy(f"{error}; projection {projection.name} waits for code that reads it") from error
-    except Exception as error:
-        raise Busy(
-            f"projection {projection.name} fails {where} ({_why(error)}): "
-            "mend its code and restart; nothing is lost"
-        ) from error
-
-
-def load_batch(connection: Connection, lines: Iterable[str | bytes]) -> int:
-    """The lines of COPY become the rows of the table `batch`; returns how many those are."""
-    connection.execute(STATEMENTS["batch"])
-    with connection.cursor() as cursor:
-        with cursor.copy(STATEMENTS["copy_batch"]) as copy:
-            for line in lines:
-                copy.write(line)
-        return cursor.rowcount
-
-
-def run_statement(connection: Connection, projection: Projection) -> None:
-    """Its SQL over the table `batch`, which is empty afterwards."""
-    assert projection.statement is not None
-    connection.execute(projection.statement)
-    connection.execute("DELETE FROM pg_temp.batch")
-
-
 def _events(changes: Sequence[ChangeEvent]) -> list[Stored]:
     events: list[Stored] = []
     refused: list[tuple[ChangeEvent, str]] = []
@@ -264,8 +188,3 @@ def _unknown(event: Stored, pos: int) -> str:
         f"it says that it is event {event.pos} of stream {event.stream:.100}, of which the event "
         f"store has no {pos}: it was not written there, so find out who wrote it into the topic"
     )
-
-
-def _why(error: Exception) -> str:
-    """What may be told: of the database its sentence without values, of code the error's name."""
-    return refusal.told(error) if isinstance(error, psycopg.Error) else type(error).__name__

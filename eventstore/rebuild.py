@@ -6,6 +6,7 @@ that the snapshot lacks was committed after it, so it stands in the log behind t
 stands there and was read as well is known by its stream's position, and dropped.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,23 +17,31 @@ from psycopg import sql
 
 from consumer.event import TopicPartition
 from eventstore import versions
+from eventstore.projecting import blamed, connect, load_batch, project, run_statement
 from eventstore.projection import Projection
-from eventstore.projection_sink import blamed, connect, load_batch, project, run_statement
 from eventstore.recorded import Stored
 from eventstore.versions import STATEMENTS, State
+from sinks import refusal
 from sinks.marks import Connection, create_schema
 
 WINDOW = 50_000  # events that are read and applied in one transaction
-PART_BYTES = 32 << 20  # of events' data that pass through Python at once
+RUN_BYTES = 1 << 20  # of events' data that pass through Python at once
+WRITERS_WITHIN_S = 30.0
+LOOK_EVERY_S = 0.02
 NO_LIMIT = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"
 
+pause = time.sleep
 Ends = Callable[[], Mapping[TopicPartition, int]]
 Progress = Callable[[int, int], None]
 """Called with how far the store was read, and how far it has to be; both in `seq`."""
 
 
 class Filled(Exception):
-    """It is built already, or readers see it: it is not filled again."""
+    """It is built already, or it cannot be built: the sentence says what is to be done."""
+
+
+class Unsettled(Exception):
+    """It cannot be told what the store holds: build again later."""
 
 
 def build(
@@ -53,7 +62,7 @@ def build(
     With `since` it is made of events from then on; with `until` of those before, and it does not
     follow the log.
 
-    Raises Filled, Busy for what the projection's code raises, and psycopg.Error.
+    Raises Filled, Unsettled, Busy for what the projection's code raises, and psycopg.Error.
     """
     with (
         connect(dsn, projection) as target,
@@ -63,12 +72,35 @@ def build(
         target.autocommit = True  # each window is committed by itself
         _begin(target, sink, projection)
         marks = ends()
+        _await_writers(keys)
         store.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         store.execute(NO_LIMIT)
         window = _Window(projection, since, until)
         count = _fill(store, keys, target, window, progress)
         _finish(store, target, sink, projection, marks, count, "past" if until else "built")
     return count
+
+
+def _await_writers(store: Connection) -> None:
+    """
+    A commit is in the log before it is in a snapshot, by as long as it waits for a standby. So
+    whoever may be committing when the ends are known is waited for.
+    """
+    until_s = time.monotonic() + WRITERS_WITHIN_S
+    open_ = _writers(store)
+    while open_:
+        if time.monotonic() > until_s:
+            raise Unsettled(
+                f"{len(open_)} transaction(s) that append events have been at work for more than "
+                f"{WRITERS_WITHIN_S:.0f} s: wait for their ends, see why they take so long "
+                "(pg_stat_activity; a standby that is away?), and build again"
+            )
+        pause(LOOK_EVERY_S)
+        open_ &= _writers(store)
+
+
+def _writers(store: Connection) -> set[str]:
+    return {name for (name,) in store.execute(STATEMENTS["writers"])}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +149,19 @@ def _begin(target: Connection, sink: str, projection: Projection) -> None:
         versions.drop(target, sink)
         target.execute(STATEMENTS["begin_build"], [sink, projection.name, projection.version])
         target.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(projection.schema)))
+        _make_tables(target, projection)
+
+
+def _make_tables(target: Connection, projection: Projection) -> None:
+    try:
         target.execute(projection.tables)
+    except psycopg.OperationalError:
+        raise
+    except psycopg.Error as error:
+        raise Filled(
+            f"the database refuses the tables of projection {projection.name} "
+            f"({refusal.told(error)}): correct `tables` in its code"
+        ) from error
 
 
 def _fill(
@@ -133,9 +177,7 @@ def _fill(
         with target.transaction():
             target.execute(NO_LIMIT)
             if projection.statement is None:
-                for events in _parts(_rows(store, query)):
-                    project(target, projection, events, lambda: keys)
-                    count += len(events)
+                count += project(target, projection, _runs(_rows(store, query)), lambda: keys)
             else:
                 until = min(after + WINDOW, highest)
                 with blamed(target, projection, f"between seq {after + 1} and {until}"):
@@ -146,18 +188,18 @@ def _fill(
     return count
 
 
-def _parts(rows: Iterable[tuple[Any, ...]]) -> Iterator[list[Stored]]:
-    """All of them, no more than PART_BYTES of data in memory but for one event."""
-    part: list[Stored] = []
+def _runs(rows: Iterable[tuple[Any, ...]]) -> Iterator[list[Stored]]:
+    """All of them, no more than RUN_BYTES of data in memory but for one event."""
+    run: list[Stored] = []
     size = 0
     for row in rows:
-        part.append(Stored(*row))
-        size += len(part[-1].data)
-        if size >= PART_BYTES:
-            yield part
-            part, size = [], 0
-    if part:
-        yield part
+        run.append(Stored._make(row))
+        size += len(run[-1].data)
+        if size >= RUN_BYTES:
+            yield run
+            run, size = [], 0
+    if run:
+        yield run
 
 
 def _lines(connection: Connection, query: sql.Composed) -> Iterator[bytes]:

@@ -1,13 +1,12 @@
 """An event as it is stored: what happened, and when, where and why it was recorded."""
 
-import json
 import secrets
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+import msgspec
 import psycopg
 
 from eventstore.contracts import Contracts, Event, Invalid
@@ -15,8 +14,7 @@ from eventstore.contracts import Contracts, Event, Invalid
 Connection = psycopg.Connection[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Meta:
+class Meta(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """
     Why an event is there. `correlation` is the same for all that one request brought about,
     `causation` the id of the message that this event answers, `actor` who asked for it.
@@ -28,21 +26,19 @@ class Meta:
 
     def as_json(self) -> str:
         """What is known, as an object."""
-        known = ((name, getattr(self, name)) for name in self.__slots__)
-        return json.dumps({name: said for name, said in known if said is not None})
+        return msgspec.json.encode(self).decode()
 
     @classmethod
     def from_json(cls, text: str) -> "Meta":
         """Keys of newer code are left out."""
-        stored: dict[str, Any] = json.loads(text)
-        return cls(stored.get("correlation"), stored.get("causation"), stored.get("actor"))
+        return _meta(text)
 
 
 NO_META: Final = Meta()
+_meta = msgspec.json.Decoder(Meta).decode
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(msgspec.Struct, frozen=True, gc=False):
     """
     One event of a stream. `pos` counts from 0 without gaps; `version` is the one it was stored
     with, `event` is of the newest; `at` is in UTC.

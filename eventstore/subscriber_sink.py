@@ -104,19 +104,9 @@ class SubscriberSink:
 
     @contextmanager
     def _at_work(self) -> Iterator[Connection]:
-        """A connection, which is left without a transaction whatever happens."""
-        try:
-            with refusal.as_busy(()):
-                yield self._connect()
-        except psycopg.Error as error:  # as of a constraint that is checked at the commit
-            self.close()
-            raise Busy(
-                f"the database refuses what {self._subscriber.name} wrote ({refusal.told(error)}):"
-                " correct the handler and restart the worker; the events wait"
-            ) from error
-        except BaseException:  # half a batch must not be committed with the next
-            self.close()
-            raise
+        mend = "correct the handler and restart the worker; the events wait"
+        with refusal.closing(self.close, self._subscriber.name, mend):
+            yield self._connect()
 
     def _connect(self) -> Connection:
         if self._connection is None or self._connection.closed:

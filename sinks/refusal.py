@@ -33,6 +33,25 @@ def as_busy(tables: Sequence[str]) -> Iterator[None]:
         raise Busy(f"the target database cannot take it now: {text}") from error
 
 
+@contextmanager
+def closing(close: Callable[[], None], whose: str, mend: str) -> Iterator[None]:
+    """
+    Around the work of a sink that runs people's code: whatever it raises, `close` ends the
+    session, since half a batch must not be committed with the next. What the database refuses, as
+    by a constraint that is checked at the commit, becomes Busy, which says to `mend` it.
+    """
+    try:
+        with as_busy(()):
+            yield
+    except psycopg.Error as error:
+        close()
+        why = f"the database refuses what {whose} wrote ({told(error)}): {mend}"
+        raise Busy(why) from error
+    except BaseException:
+        close()
+        raise
+
+
 def told(error: psycopg.Error) -> str:
     """The server's sentence, which holds no values; without one the error's name."""
     return error.diag.message_primary or type(error).__name__

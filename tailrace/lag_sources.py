@@ -10,8 +10,9 @@ import psycopg
 from connectors.catalogue import last_beats_ms, read_slots, wal_position
 from connectors.spec import ConnectorSpec
 from consumer.event import TopicPartition
+from eventstore import versions
 from tailrace.asking import ANSWER_WITHIN_S, CONNECT_WITHIN_S, Away, ask, database
-from tailrace.config import Pipeline
+from tailrace.config import Pipeline, ProjectionSink
 from tailrace.databases import Connection
 from tailrace.lag import Row, Source, SourceRow, rows, source_row
 from tailrace.logs import HEADS_WITHIN_S, Offsets, read_kafka
@@ -81,15 +82,26 @@ def clock_ahead_s(connection: Connection) -> float:
 
 def read_sink(pipeline: Pipeline, name: str) -> Offsets:
     """The sink's own next offsets, as they are in its database."""
-    what = f"database of sink {name}"
-    with database(pipeline.sinks[name].dsn, what) as connection:
+    what, group = f"database of sink {name}", group_of(pipeline, name)
+    settings = pipeline.sinks[name]
+    with database(settings.dsn, what) as connection:
+        if isinstance(settings, ProjectionSink):
+            _check_built(versions.find(connection, group), name)
         try:
-            group = group_of(pipeline, name)
             return next_offsets(connection, [group])[group]
         except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
             raise Away(
                 f"The {what} has no tailrace.offsets: run `tailrace schema apply`."
             ) from None
+
+
+def _check_built(build: versions.Build | None, sink: str) -> None:
+    if build is None or build.state == "filling":
+        what = "is being built" if build else "is not built"
+        raise Away(
+            f"The version of sink {sink} {what}, so nothing follows the log: "
+            f"see `tailrace projections build {sink}`."
+        )
 
 
 def next_offsets(connection: Connection, groups: Sequence[str]) -> dict[str, Offsets]:

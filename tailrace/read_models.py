@@ -103,6 +103,8 @@ def build(
             )
     except (rebuild.Filled, Busy) as error:
         raise Problem("TR-EVT-081", f"{error}.", exit_code=FAILED) from error
+    except rebuild.Unsettled as error:
+        raise Problem("TR-EVT-081", f"{error}.", exit_code=TRY_AGAIN) from error
     except Away as away:
         raise Problem("TR-EVT-081", away.sentence, exit_code=TRY_AGAIN) from away
     except psycopg.Error as error:
@@ -129,9 +131,10 @@ def switch(
         new = _built(connection, pipeline, sink)
     if new.is_live:
         return new.schema
-    apart = [] if even_if_differing else compared(pipeline, sink)
+    is_past = new.state == "past"
+    apart = [] if even_if_differing or is_past else compared(pipeline, sink)
     told = [str(one) for one in apart if not one.is_none]
-    if new.state == "past" and not even_if_differing:
+    if is_past and not even_if_differing:
         told.append("it was built with --until and does not follow the log")
     if told:
         raise Problem(
@@ -235,6 +238,17 @@ def _built(connection: Connection, pipeline: Pipeline, sink: str) -> Build:
     return found
 
 
+def _check_follows(*builds: Build) -> None:
+    for build in builds:
+        if build.state == "past":
+            raise Problem(
+                "TR-EVT-085",
+                f"{build.schema} was built with --until and does not follow the log, so it never"
+                " has the events of the other version: they cannot be compared.",
+                exit_code=FAILED,
+            )
+
+
 def _differences(
     connection: Connection, sink: str, new: Build, live_sink: str, shown: Build
 ) -> list[Difference]:
@@ -244,6 +258,7 @@ def _differences(
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         if sink == live_sink or versions.are_level(connection, sink, live_sink):
             return list(versions.differences(connection, shown, new))
+        _check_follows(new, shown)
         time.sleep(LOOK_EVERY_S)
     raise Problem(
         "TR-EVT-085",

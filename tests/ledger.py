@@ -11,6 +11,7 @@ from eventstore import store
 from eventstore.contracts import Contracts, Event
 from eventstore.projection import Projection, Tx, batch_projection, projection, sql_projection
 from eventstore.recorded import Recorded
+from eventstore.writer import Writer
 
 contracts = Contracts("/ledger")
 
@@ -34,7 +35,7 @@ class Noted(Event):
 
 def _declare(version: int) -> Projection:
     @projection("balances", version=version, contracts=contracts, events=[Booked], tables=TABLES)
-    def balances(tx: Tx, recorded: Recorded) -> None:
+    def balances(tx: Writer, recorded: Recorded) -> None:
         assert isinstance(recorded.event, Booked)
         tx.execute(ADD, [recorded.stream, recorded.event.amount, 1])
 

@@ -133,7 +133,7 @@ class TestCode:
             for name in python(tests=False)
         }
         edges = {
-            "eventstore/projection_sink.py": 1,
+            "eventstore/projecting.py": 1,
             "eventstore/subscriber.py": 1,
             "examples/shop/load.py": 1,
             "sagas/commands.py": 1,

@@ -6,6 +6,7 @@ from datetime import date
 
 from eventstore.projection import Tx, batch_projection, projection, sql_projection
 from eventstore.recorded import Recorded
+from eventstore.writer import Writer
 from examples.bank.events import Closed, Deposited, Opened, Withdrawn, contracts
 
 
@@ -21,7 +22,7 @@ from examples.bank.events import Closed, Deposited, Opened, Withdrawn, contracts
     )
     """,
 )
-def balances(tx: Tx, recorded: Recorded) -> None:
+def balances(tx: Writer, recorded: Recorded) -> None:
     """What each account has: an event at a time."""
     account, at = recorded.stream, recorded.at
     match recorded.event:

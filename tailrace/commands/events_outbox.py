@@ -1,16 +1,11 @@
 """`tailrace events outbox-…`: the outbox of a pipeline's source."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from tailrace.commands.config import DEFAULT_FILE, ConfigOption
-
-if TYPE_CHECKING:
-    from tailrace.config import Pipeline
-    from tailrace.databases import Connection
+from tailrace.commands.events_store import source
 
 
 def prune(
@@ -33,7 +28,15 @@ def prune(
 
     pipeline = load(config)
     slot = spec_of(pipeline).slot
-    with _source(pipeline) as connection:
+    missing = Problem(
+        "TR-EVT-051", "The source has no outbox: make it with `tailrace events create`."
+    )
+    refused = (
+        "TR-EVT-052",
+        "The source refused it: {why}. The outbox is its maker's to change.",
+    )
+    with source(pipeline, missing, refused) as connection:
+        connection.autocommit = True
         try:
             days = outbox.prune(connection, slot, keep_days=keep_days, within_s=within)
         except outbox.NotConfirmed as waits:
@@ -45,28 +48,3 @@ def prune(
         typer.echo(msgspec.json.encode({"emptied_days": days}).decode())
     else:
         typer.echo(f"{days} day(s) emptied", err=True)
-
-
-@contextmanager
-def _source(pipeline: "Pipeline") -> "Iterator[Connection]":
-    """The source, each statement committed. Raises Problem."""
-    import psycopg
-
-    from tailrace.databases import connect, why
-    from tailrace.exits import Problem
-
-    with connect(pipeline.source.dsn, "source database") as connection:
-        connection.rollback()
-        connection.autocommit = True
-        try:
-            yield connection
-        except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
-            raise Problem(
-                "TR-EVT-051",
-                "The source has no outbox: make it with `tailrace events create`.",
-            ) from error
-        except psycopg.Error as error:
-            raise Problem(
-                "TR-EVT-052",
-                f"The source refused it: {why(error)}. The outbox is its maker's to change.",
-            ) from error

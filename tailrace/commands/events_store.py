@@ -10,35 +10,54 @@ import typer
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from tailrace.config import Pipeline
     from tailrace.databases import Connection
+    from tailrace.exits import Problem
 
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 @contextmanager
-def store(config: Path, *, writes: bool = False) -> "Iterator[Connection]":
-    """The source database. Raises Problem for what can be mended, in the block, too."""
+def source(
+    pipeline: "Pipeline", missing: "Problem | None", refused: tuple[str, str]
+) -> "Iterator[Connection]":
+    """
+    The source database. Raises `missing` where the block misses a table, and Problem of the code
+    and sentence of `refused`, with the server's words for {why}, for what else it refuses.
+    """
     import psycopg
-    from psycopg.errors import InvalidSchemaName, UndefinedTable
 
-    from eventstore.contracts import Invalid
-    from tailrace.config import load
     from tailrace.databases import connect, why
     from tailrace.exits import Problem
 
-    pipeline = load(config)
     try:
         with connect(pipeline.source.dsn, "source database") as connection:
+            yield connection
+    except psycopg.Error as error:
+        undefined = psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName
+        if missing is not None and isinstance(error, undefined):
+            raise missing from error
+        code, sentence = refused
+        raise Problem(code, sentence.format(why=why(error))) from error
+
+
+@contextmanager
+def store(config: Path, *, writes: bool = False) -> "Iterator[Connection]":
+    """The source database. Raises Problem for what can be mended, in the block, too."""
+    from eventstore.contracts import Invalid
+    from tailrace.config import load
+    from tailrace.exits import Problem
+
+    missing = Problem(
+        "TR-EVT-023",
+        "The source database has no event store, or only a part of it: run"
+        " `tailrace events create`.",
+    )
+    refused = "TR-EVT-024", "The event store cannot be used: {why}."
+    try:
+        with source(load(config), missing, refused) as connection:
             connection.read_only = not writes
             yield connection
-    except (UndefinedTable, InvalidSchemaName) as error:
-        raise Problem(
-            "TR-EVT-023",
-            "The source database has no event store, or only a part of it: run"
-            " `tailrace events create`.",
-        ) from error
-    except psycopg.Error as error:
-        raise Problem("TR-EVT-024", f"The event store cannot be used: {why(error)}.") from error
     except Invalid as error:
         raise Problem(
             "TR-EVT-025", f"An event cannot be read: {error}. Its code or its data is at fault."

@@ -54,6 +54,9 @@ def test_a_snapshot_of_long_streams_after_a_build(books: Cdc) -> None:
 def test_what_cannot_be_done_is_told(books: Cdc) -> None:
     describe(books, {"one": "one_v1", "next": "one_v2"})
     told(books, "is not built", "switch", "one")
+    lag = books.command("lag")
+    assert "The version of sink one is not built, so nothing follows the log" in lag.stdout
+    assert "snapshot" not in lag.stdout
     told(
         books, "--since must be before", "build", "one", "--since=2030-01-01", "--until=2029-01-01"
     )
@@ -70,6 +73,11 @@ def test_what_cannot_be_done_is_told(books: Cdc) -> None:
     with psycopg.connect(books.target_dsn) as target:
         target.execute("DELETE FROM eventstore.reached")
     done(books, "projections", "switch", "next", "--differing")
+    done(books, "projections", "drop", "one")
+    book(books, "1", 1)
+    done(books, "projections", "build", "one", "--until=2030-01-01")
+    told(books, "built with --until and does not follow the log", "compare", "one")
+    told(books, "built with --until and does not follow the log", "switch", "one")
 
 
 def told(books: Cdc, sentence: str, *words: str) -> None:

@@ -1,7 +1,8 @@
 """Projections in people's hands: code that ends transactions, schemas that are taken, forgeries."""
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, LiteralString
 
@@ -10,13 +11,19 @@ import pytest
 from msgspec.structs import astuple
 
 from consumer.errors import Busy, Rejected
-from eventstore import rebuild, versions
-from eventstore.projection import Projection, Tx, projection, sql_projection
+from eventstore import rebuild, versions, writer
+from eventstore.projection import Projection, Tx, batch_projection, projection, sql_projection
 from eventstore.recorded import Recorded
+from eventstore.writer import Writer
 from tests import ledger
 from tests.builders import P0
 from tests.integration.test_projection_sink import Books
 from tests.integration.test_projection_sink import books as books
+
+END_OTHERS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
 
 
 def declared(
@@ -24,14 +31,32 @@ def declared(
 ) -> Projection:
     """Adds what `balances` does, and then acts."""
 
-    @projection(
+    @batch_projection(
         name,
         version=version,
         contracts=ledger.contracts,
         events=[ledger.Booked],
         tables=tables,
     )
-    def made(tx: Tx, recorded: Recorded) -> None:
+    def made(tx: Tx, events: Sequence[Recorded]) -> None:
+        for recorded in events:
+            tx.execute(ledger.ADD, [recorded.stream, 1, 1])
+        act(tx)
+
+    return made
+
+
+def one_by_one(act: Callable[[Writer], Any]) -> Projection:
+    """The same, an event at a time."""
+
+    @projection(
+        "single",
+        version=1,
+        contracts=ledger.contracts,
+        events=[ledger.Booked],
+        tables=ledger.TABLES,
+    )
+    def made(tx: Writer, recorded: Recorded) -> None:
         tx.execute(ledger.ADD, [recorded.stream, 1, 1])
         act(tx)
 
@@ -65,6 +90,76 @@ def test_an_error_that_code_swallows_holds_everything(books: Books) -> None:
     with pytest.raises(Busy, match="projection swallowed fails"):
         sink.apply(books.batch(books.changes(("account-a", 0))))
     assert books.rows("swallowed") == []
+
+
+def swallowing(tx: Writer) -> None:
+    for statement in ("SELECT 1 / 0", "DELETE FROM balances"):
+        with suppress(psycopg.Error):
+            tx.execute(statement)
+
+
+@pytest.mark.parametrize(
+    ("act", "why"),
+    [
+        (lambda tx: tx.execute("SELECT 1"), "returns rows, which nobody reads: read in a @batch_"),
+        (lambda tx: tx.execute("COPY balances FROM STDIN"), "returns rows, which nobody reads"),
+        (lambda tx: tx.execute("DELETE FROM nowhere"), 'relation "nowhere" does not exist'),
+        (lambda tx: tx.execute("DELETE FROM balances WHERE account = %s"), "1 %s is given 0"),
+        (lambda tx: tx.execute("SELECT %(a)s"), "writes with %s, and with %% for a percent"),
+        (lambda tx: tx.execute("SELECT %s", [object()]), "ProgrammingError"),
+        (swallowing, "division by zero"),
+    ],
+)
+def test_a_statement_that_cannot_be_sent_ahead_holds_everything(
+    books: Books, act: Callable[[Writer], Any], why: str
+) -> None:
+    of = one_by_one(act)
+    books.build(of)
+    books.append("account-a", 1, 2)
+    sink = books.sink(of)
+    batch = books.batch(books.changes(("account-a", 0), ("account-a", 1)))
+    for _ in range(2):
+        with pytest.raises(Busy, match=r"account-a 0 and account-a 1 \(.*" + re.escape(why)):
+            sink.apply(batch)
+        sink.positions([P0])
+    assert books.rows("single") == []
+
+
+def test_the_first_of_many_refusals_is_told(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer comes while later statements are sent, which count for nothing."""
+    monkeypatch.setattr(writer, "AHEAD", 8)
+    wrong = one_by_one(lambda tx: tx.execute("UPDATE balances SET amount = 1 / (events - 20)"))
+    books.append("account-a", *range(100))
+    with pytest.raises(Busy, match=r"account-a 0 and account-a 99 \(division by zero"):
+        books.build(wrong)
+    assert books.rows("single_v1") == []
+
+
+def test_a_session_that_ends_meanwhile_is_no_mistake_of_the_code(books: Books) -> None:
+    def end(tx: Writer) -> None:
+        with psycopg.connect(books.dsn) as other:
+            other.execute(END_OTHERS)
+
+    of = one_by_one(end)
+    books.build(of)
+    books.append("account-a", 1)
+    sink = books.sink(of)
+    with pytest.raises(Busy, match="the target database cannot take it now"):
+        sink.apply(books.batch(books.changes(("account-a", 0))))
+
+
+def test_values_of_one_statement_may_have_several_types(books: Books) -> None:
+    values = [("%s ä", 2, None), ("\\'", 2**40, 1), ("", -1, 2**30)]
+
+    def insert(tx: Writer) -> None:
+        for each in values:
+            tx.execute("INSERT INTO balances VALUES (%s || ' 100%%', %s, %s)", each)
+
+    of = one_by_one(insert)
+    books.append("account-a", 1)
+    books.build(of)
+    added = [(f"{account} 100%", amount, events) for account, amount, events in values]
+    assert sorted(books.rows("single")) == sorted([*added, ("account-a", 1, 1)])
 
 
 def test_a_constraint_that_is_checked_at_the_commit_holds_everything(books: Books) -> None:

@@ -16,10 +16,11 @@ from consumer.errors import Busy, Fenced, Refused, Rejected
 from consumer.event import Batch, ChangeEvent, Mark, Position, Record, Span
 from eventstore import rebuild, store, versions
 from eventstore.contracts import Contracts, Event
-from eventstore.projection import Projection, Tx, projection
+from eventstore.projection import Projection, projection
 from eventstore.projection_sink import ProjectionSink
 from eventstore.recorded import Recorded
 from eventstore.shred import Personal, forget
+from eventstore.writer import Writer
 from tailrace.harness.databases import Databases
 from tests import ledger
 from tests.builders import P0
@@ -173,7 +174,7 @@ def test_a_mistake_in_its_code_holds_everything_and_loses_nothing(books: Books) 
         events=[ledger.Booked],
         tables=ledger.TABLES,
     )
-    def checked(tx: Tx, recorded: Recorded) -> None:
+    def checked(tx: Writer, recorded: Recorded) -> None:
         tx.execute(ledger.ADD, [recorded.stream, 1, 1])
         if is_broken[0] and recorded.pos == 1:
             raise KeyError("secret-value")
@@ -339,7 +340,7 @@ def test_personal_fields_are_readable_until_they_are_erased(books: Books) -> Non
             events=[Named],
             tables="CREATE TABLE names (person text PRIMARY KEY, name text)",
         )
-        def names(tx: Tx, recorded: Recorded) -> None:
+        def names(tx: Writer, recorded: Recorded) -> None:
             event = recorded.event
             assert isinstance(event, Named)
             tx.execute("INSERT INTO names VALUES (%s, %s)", [event.person, event.name])
