@@ -47,7 +47,7 @@ CONNECT: Mapping[str, object] = {
     "status.storage.topic": "connect-status",
     "status.storage.replication.factor": 1,
     "status.storage.partitions": 1,
-    "offset.flush.interval.ms": 500,
+    "offset.flush.interval.ms": 2000,
     "scheduled.rebalance.max.delay.ms": 0,
     "session.timeout.ms": 3000,
     "heartbeat.interval.ms": 1000,

@@ -47,7 +47,7 @@ class Cdc(Chain):
     def wait_captured(self, lsn: int | None = None, within_s: float = WITHIN_S) -> None:
         """
         Until all that was committed up to `lsn` (now, without one) is durable in Kafka, a first
-        snapshot included. It takes up to Connect's `offset.flush.interval.ms`, half a second here.
+        snapshot included. It takes up to Connect's `offset.flush.interval.ms`, 2 s here.
 
         Ends as well when nothing was changed or all of it is filtered, since it writes heartbeats
         of its own. Raises AssertionError at once when the connector or its task has failed.

@@ -25,16 +25,6 @@ INSERT INTO orders SELECT i, 'old' FROM generate_series(1, 50) AS i;
 
 @pytest.fixture
 def shop(cdc: Callable[..., Cdc]) -> Cdc:
-    return registered(cdc)
-
-
-@pytest.fixture(scope="module")
-def untouched(shared_cdc: Callable[..., Cdc]) -> Cdc:
-    """For tests that only look at it."""
-    return registered(shared_cdc)
-
-
-def registered(cdc: Callable[..., Cdc]) -> Cdc:
     shop = cdc(DDL, TABLES, partitions=2)
     shop.register()
     return shop
@@ -85,13 +75,13 @@ def late(shop: Cdc, limit: str) -> tuple[int, dict[str, Any]] | None:
     return (code, found) if found["late"] else None
 
 
-def test_a_snapshot_that_waits_has_a_count_but_no_age(untouched: Cdc) -> None:
-    _, found = looked(untouched, "--max", "1ms")
+def test_a_snapshot_that_waits_has_a_count_but_no_age(shop: Cdc) -> None:
+    _, found = looked(shop, "--max", "1ms")
     rows = [row for row in found["sinks"] if row["partition"] is not None]
     assert sum(row["behind_records"] for row in rows) == 50
     assert {(row["is_snapshot"], row["lag_s"]) for row in rows} == {(True, None)}
     assert not any("Sink" in sentence for sentence in found["late"])
-    assert "snapshot" in untouched.command("lag").stdout
+    assert "snapshot" in shop.command("lag").stdout
 
 
 def test_a_paused_connector_shows_as_an_overdue_heartbeat(shop: Cdc) -> None:
@@ -113,10 +103,10 @@ def test_a_paused_connector_shows_as_an_overdue_heartbeat(shop: Cdc) -> None:
     ],
 )
 def test_an_absent_server_is_named_and_nothing_is_zero(
-    untouched: Cdc, variable: str, value: str, server: str
+    shop: Cdc, variable: str, value: str, server: str
 ) -> None:
     (nobody,) = free_ports(1)
-    done = untouched.command("lag", **{variable: value.format(port=nobody)})
+    done = shop.command("lag", **{variable: value.format(port=nobody)})
     assert done.returncode == 3
     assert done.stderr == ""
     assert "hush" not in done.stdout
@@ -132,10 +122,10 @@ def test_the_target_without_our_tables(shop: Cdc) -> None:
     assert any("tailrace schema apply" in reason for reason in found["unknown"])
 
 
-def test_the_marker_of_a_transaction_is_no_record(untouched: Cdc) -> None:
+def test_the_marker_of_a_transaction_is_no_record(shop: Cdc) -> None:
     """Kafka's end offset counts it, but there is nothing to apply."""
-    topic = f"{untouched.name}.marked"
-    brokers = untouched.pipeline.kafka
+    topic = f"{shop.name}.marked"
+    brokers = shop.pipeline.kafka
     bootstrap = brokers.bootstrap
     admin = kafka.KafkaAdminClient(bootstrap_servers=bootstrap)
     admin.create_topics({topic: {"num_partitions": 1, "replication_factor": 1}})
