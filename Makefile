@@ -22,7 +22,7 @@ demo: setup  ## the whole pipeline on this machine, with a kill and a proof (FOR
 check: setup  ## format, lint, types, import rules
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/lint-imports && $(BIN)/mypy
 test: setup  ## every test but the long chaos run and those that need Docker
-	$(BIN)/pytest --ignore tests/containers
+	$(BIN)/pytest --ignore tests/containers -n 2 --dist loadfile --no-loadscope-reorder
 e2e: setup  ## only the tests that run the whole chain
 	$(BIN)/pytest tests/e2e
 chaos: setup  ## the long chaos run: at least 200 kills

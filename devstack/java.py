@@ -31,6 +31,8 @@ _CHATTY = (
     "org.apache.kafka.common.metrics.Metrics",
 )
 _KEPT_S = 30 * 24 * 3600
+_STOP_WITHIN_S = 20
+_STOP_RECORDING_WITHIN_S = 60  # 10 s on a small machine
 
 
 class JavaPart(Part):
@@ -40,8 +42,6 @@ class JavaPart(Part):
     With `quick_starts`, the first orderly stop writes an ahead-of-time cache (JEP 514: classes
     loaded and linked) into the user's cache, which halves every later start of any stack.
     """
-
-    stop_timeout_s = 60  # the first stop writes the cache: 10 s on a small machine
 
     def __init__(
         self, name: str, folder: Path, port: int, cache: Path, profile: Profile, heap_mb: int
@@ -79,12 +79,13 @@ class JavaPart(Part):
 
     def farewell(self) -> str:
         """Stopping takes longer when it writes the cache."""
-        records = self._quick_starts and not self._kept().exists()
-        return "stopping, and making later starts quicker (once)" if records else "stopping"
+        return "stopping, and making later starts quicker (once)" if self._records() else "stopping"
 
     def stop(self, progress: Progress = silent) -> None:
         """As `Part.stop`; then keeps what a recording JVM has written on its way out."""
         was_running = self.pid is not None
+        # It ends in 2 s, but for Connect's HTTP server, which two threads stop: they may deadlock.
+        self.stop_timeout_s = _STOP_RECORDING_WITHIN_S if self._records() else _STOP_WITHIN_S
         super().stop(progress)
         kept = self._kept()
         if was_running and self._recording.exists() and not kept.exists():
@@ -105,6 +106,9 @@ class JavaPart(Part):
         if kept.exists():
             return [f"-XX:AOTCache={kept}", "-XX:+VerifySharedSpaces"]  # ignored if damaged
         return [f"-XX:AOTCacheOutput={self._recording}"]
+
+    def _records(self) -> bool:
+        return self._quick_starts and not self._kept().exists()
 
     def _kept(self) -> Path:
         """One file for each combination that a JVM would refuse another's cache for."""

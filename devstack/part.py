@@ -39,7 +39,7 @@ class Part(ABC):
 
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
     start_timeout_s: ClassVar[float] = 90
-    stop_timeout_s: ClassVar[float] = 30
+    stop_timeout_s: float = 30
 
     def __init__(self, name: str, folder: Path, port: int) -> None:
         self.name = name

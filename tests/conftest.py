@@ -1,7 +1,8 @@
 """Markers from folders, and databases for a test; the servers come from tailrace.harness."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
@@ -9,6 +10,9 @@ from hypothesis import settings
 from devstack import AnyStack, Endpoints
 from tailrace.harness.databases import Databases
 from tests import guards
+
+if TYPE_CHECKING:
+    from tailrace.harness.cdc import Cdc
 
 settings.register_profile("house", deadline=None)  # tests wait on facts, never on time
 settings.load_profile("house")
@@ -47,3 +51,15 @@ def new_database(endpoints: Endpoints) -> Iterator[Databases]:
 def new_source(endpoints: Endpoints) -> Iterator[Databases]:
     """The same on the source server, whose WAL is logical."""
     yield from _of(endpoints.source)
+
+
+@pytest.fixture(scope="module")
+def shared_cdc(
+    stack: AnyStack, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., "Cdc"]]:
+    """As `cdc`, for pipelines that several tests of a file use one after the other."""
+    from tailrace.harness.factory import Factory
+
+    factory = Factory(stack, tmp_path_factory.mktemp("shared"), update_golden=False)
+    yield factory
+    factory.close()

@@ -1,9 +1,10 @@
 """
-The pytest plugin: `--stack`, `--update-golden`, and the fixtures `stack` and `cdc`.
+The pytest plugin: `--stack`, `--update-golden`, `stack_per_worker`, the fixtures `stack` and `cdc`.
 
 Everything else is imported when a test asks for one of the two.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="Write golden files of events anew instead of comparing with them.",
     )
+    parser.addini(
+        "stack_per_worker",
+        type="bool",
+        default=False,
+        help="Processes of pytest-xdist have a stack each instead of one together, for tests that"
+        " stop servers.",
+    )
 
 
 @pytest.fixture(scope="session")
@@ -46,8 +54,7 @@ def stack(pytestconfig: pytest.Config) -> Iterator["AnyStack"]:
         kind = backends.choose(pytestconfig.getoption("--stack"))
     except backends.NoStack as reason:
         raise pytest.UsageError(str(reason)) from None
-    name = "tests" if kind == "embedded" else f"tests-{kind}"
-    chosen = open_stack(pytestconfig.rootpath / ".tailrace" / name, kind)
+    chosen = open_stack(pytestconfig.rootpath / ".tailrace" / _name(kind, pytestconfig), kind)
     capture = pytestconfig.pluginmanager.getplugin("capturemanager")
 
     def tell(who: str, what: str) -> None:
@@ -57,6 +64,12 @@ def stack(pytestconfig: pytest.Config) -> Iterator["AnyStack"]:
 
     with shown() as listener, backends.shared(chosen, tell):
         yield chosen
+
+
+def _name(kind: str, config: pytest.Config) -> str:
+    """Of its folder. A pytest that a test starts has the variable too, and so the same stack."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER") if config.getini("stack_per_worker") else None
+    return "-".join(filter(None, ("tests", kind if kind != "embedded" else None, worker)))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import yaml
 from devstack.process import free_ports
 from tailrace.harness.cdc import Cdc
 from tailrace.harness.running import Running
-from tailrace.harness.topics import produce
+from tailrace.harness.topics import ends, produce
 from tailrace.harness.waits import eventually
 
 DDL = "CREATE TABLE t (id int PRIMARY KEY, note text); INSERT INTO t VALUES (1, 'first')"
@@ -18,7 +18,15 @@ DDL = "CREATE TABLE t (id int PRIMARY KEY, note text); INSERT INTO t VALUES (1, 
 
 @pytest.fixture
 def live(cdc: Callable[..., Cdc]) -> Cdc:
-    made = cdc(DDL, ["public.t"])
+    return running(cdc(DDL, ["public.t"]))
+
+
+@pytest.fixture(scope="module")
+def poisoned(shared_cdc: Callable[..., Cdc]) -> Cdc:
+    return running(shared_cdc(DDL, ["public.t"]))
+
+
+def running(made: Cdc) -> Cdc:
     made.register()
     made.start()
     made.wait_converged()
@@ -49,16 +57,18 @@ def event(**changes: Any) -> bytes:
     ids=["malformed", "truncated", "envelope", "unknown table", "keyless", "wrong type", "no row"],
 )
 def test_a_poison_record_is_parked_and_the_next_flows(
-    live: Cdc, key: bytes | None, value: bytes, reason: str
+    poisoned: Cdc, key: bytes | None, value: bytes, reason: str
 ) -> None:
-    produce(live.brokers, live.topic("public.t"), [(0, key, value)])
-    live.sql("INSERT INTO t VALUES (2, 'after the poison')")
-    live.wait_converged()
-    (parked,) = live.parked()
+    before = len(poisoned.parked())
+    (end,) = ends(poisoned.brokers, poisoned.topics).values()
+    produce(poisoned.brokers, poisoned.topic("public.t"), [(0, key, value)])
+    poisoned.sql("INSERT INTO t SELECT 100 + count(*), 'after the poison' FROM t")
+    poisoned.wait_converged()
+    (parked,) = poisoned.parked()[before:]
     assert reason in parked.reason
     assert (parked.key, parked.value) == (key, value)
-    assert (parked.topic, parked.offset) == (live.topic("public.t"), 1)
-    said(live.running[0], "parked")
+    assert (parked.topic, parked.offset) == (poisoned.topic("public.t"), end)
+    eventually(lambda: poisoned.running[0].text().count(" parked ") == before + 1)
 
 
 def test_what_a_constraint_refuses_is_parked(live: Cdc) -> None:

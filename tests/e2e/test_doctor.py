@@ -51,6 +51,16 @@ class Seen:
 
 @pytest.fixture
 def shop(cdc: Callable[..., Cdc]) -> Cdc:
+    return registered(cdc)
+
+
+@pytest.fixture(scope="module")
+def untouched(shared_cdc: Callable[..., Cdc]) -> Cdc:
+    """For tests that only look at it."""
+    return registered(shared_cdc)
+
+
+def registered(cdc: Callable[..., Cdc]) -> Cdc:
     shop = cdc(DDL, ["public.orders", "public.empty"], watch_effects=False)
     shop.register()
     return shop
@@ -188,26 +198,26 @@ def test_a_target_with_things_missing_and_things_in_the_way(shop: Cdc) -> None:
     assert not [line for line in seen(shop).lines if line["state"] == "failed"]
 
 
-def test_a_mode_that_the_workers_of_connect_do_not_do(shop: Cdc) -> None:
-    assert seen(shop).of("connect", "exactly once")["state"] == "ok"
-    mode = seen(shop, TAILRACE__CONNECT__EXACTLY_ONCE="true").of("connect", "exactly once")
+def test_a_mode_that_the_workers_of_connect_do_not_do(untouched: Cdc) -> None:
+    assert seen(untouched).of("connect", "exactly once")["state"] == "ok"
+    mode = seen(untouched, TAILRACE__CONNECT__EXACTLY_ONCE="true").of("connect", "exactly once")
     assert mode["state"] == "failed"
     assert "exactly.once.source.support=enabled" in mode["fix"]
 
 
-def test_roles_that_may_only_look(shop: Cdc) -> None:
+def test_roles_that_may_only_look(untouched: Cdc) -> None:
     """Nothing is asked that only a superuser may know, and what is hidden is unknown, not well."""
-    role = f"looker_{shop.name}"
+    role = f"looker_{untouched.name}"
     dsns = {
-        "TAILRACE__SINKS__MIRROR__DSN": shop.target_dsn,
-        "TAILRACE__SOURCE__DSN": shop.source_dsn,
+        "TAILRACE__SINKS__MIRROR__DSN": untouched.target_dsn,
+        "TAILRACE__SOURCE__DSN": untouched.source_dsn,
     }
-    with shop.sink.connect() as target, shop.at() as at:
+    with untouched.sink.connect() as target, untouched.at() as at:
         for server in (target, at.source):
             create = sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'x'").format(sql.Identifier(role))
             server.execute(create)
         limited = {name: make_conninfo(dsn, user=role, password="x") for name, dsn in dsns.items()}
-        found = seen(shop, **limited)
+        found = seen(untouched, **limited)
         for server in (target, at.source):
             server.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
     assert found.of("source", "role")["state"] == "failed"
@@ -240,7 +250,7 @@ def test_retention_that_overtook_the_sink(shop: Cdc) -> None:
     assert "deleted 20 record(s)" in offsets["sentence"]
 
 
-def test_a_redis_that_drops_keys(shop: Cdc, tmp_path: Path) -> None:
+def test_a_redis_that_drops_keys(untouched: Cdc, tmp_path: Path) -> None:
     (port,) = free_ports(1)
     url = f"redis://:hush@127.0.0.1:{port}/0"
     valkey = Valkey(tmp_path, url)
@@ -249,14 +259,14 @@ def test_a_redis_that_drops_keys(shop: Cdc, tmp_path: Path) -> None:
         with redis.Redis.from_url(url) as client:
             client.config_set("maxmemory-policy", "allkeys-lru")
             client.config_set("appendonly", "no")
-            found = seen(shop, TAILRACE__REDIS__URL=url)
+            found = seen(untouched, TAILRACE__REDIS__URL=url)
             eviction = found.of("redis", "eviction")
             assert eviction["state"] == "failed"
             assert "allkeys-lru" in eviction["sentence"]
             assert found.of("redis", "persistence")["state"] == "warning"
             for check in ("eviction", "persistence"):
                 client.execute_command(*found.of("redis", check)["fix"].split())
-            again = seen(shop, TAILRACE__REDIS__URL=url)
+            again = seen(untouched, TAILRACE__REDIS__URL=url)
         assert {line["state"] for line in again.lines if line["group"] == "redis"} == {"ok"}
     finally:
         valkey.stop()
@@ -285,11 +295,11 @@ def silent_server() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def test_servers_that_say_nothing_are_not_waited_for(shop: Cdc) -> None:
+def test_servers_that_say_nothing_are_not_waited_for(untouched: Cdc) -> None:
     with silent_server() as port:
         began_s = time.monotonic()
         found = seen(
-            shop,
+            untouched,
             TAILRACE__SOURCE__DSN=f"postgresql://me:hush@127.0.0.1:{port}/x",
             TAILRACE__SINKS__MIRROR__DSN=f"postgresql://me:hush@127.0.0.1:{port}/x",
             TAILRACE__CONNECT__URL=f"http://127.0.0.1:{port}",

@@ -37,8 +37,6 @@ def test_the_example_passes_with_the_wheel_alone(
     project = tmp_path / "project"
     shutil.copytree(EXAMPLE, project)
     (project / ".tailrace").symlink_to(stack.folder.parent)  # the stack that runs here already
-    chosen = pytestconfig.getoption("--stack")
-    told = run(
-        python, "-m", "pytest", "-q", f"--stack={chosen}", "-p", "no:cacheprovider", cwd=project
-    )
+    same = (f"--stack={pytestconfig.getoption('--stack')}", "-o", "stack_per_worker=true")
+    told = run(python, "-m", "pytest", "-q", *same, "-p", "no:cacheprovider", cwd=project)
     assert "4 passed" in told

@@ -34,6 +34,8 @@ class Terminal:
         self._ours, self.theirs = pty.openpty()
         termios.tcsetwinsize(self.theirs, (40, 140))
         self.before = termios.tcgetattr(self.theirs)
+        # A job in the background ignores it, and would hand that down.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tailrace", "top", *words],
             stdin=self.theirs,
