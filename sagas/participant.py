@@ -69,6 +69,10 @@ class Participant(Subscriber):
 
         return register
 
+    def has_joined(self, saga: type[Saga]) -> bool:
+        """Whether it does its steps of these by itself."""
+        return self._sagas.get(saga.name) is saga
+
     def _register(self, action: Action) -> None:
         if action.participant != self.name:
             raise ValueError(f"{action.name} is an action of {action.participant}, not {self.name}")

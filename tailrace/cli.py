@@ -16,6 +16,7 @@ COMMANDS: Mapping[str, str] = {
     "connector": "The source connector: what it needs, a plan, then exactly that.",
     "events": "Contracts, outbox and event store: what may happen, what did, and the proof.",
     "parked": "Records that a sink refused: look, apply them again, or give them up.",
+    "sagas": "Sagas as they are written: check them, draw them.",
     "schema": "Target tables from the source's catalogue: a plan, then exactly that.",
     "stack": "Kafka, Connect, Postgres and Redis on loopback, for development.",
     "projections": "Read models of an event store: build, compare, switch, drop.",

@@ -148,3 +148,11 @@ class LogVerified(msgspec.Struct):
     ok: bool
     lines: int
     breaks: list[Break]
+
+
+class SagasCheck(msgspec.Struct):
+    """What is wrong with sagas as they are written, and whose events each participant reads."""
+
+    ok: bool
+    wrong: list[str]
+    hears: dict[str, dict[str, list[str]]]

@@ -25,6 +25,7 @@ from devstack import Endpoints
 from eventstore import outbox
 from examples.tour.booking import BookTour, office
 from examples.tour.contracts import TourRequested
+from sagas.checked import hears
 from sagas.orchestrator import start
 from sagas.protocol import Style
 from sinks.target import load_statements
@@ -51,12 +52,8 @@ TABLES: Mapping[str, LiteralString] = {
 }
 SERVICES = tuple(TABLES)
 HEARS: Mapping[str, Sequence[str]] = {
-    "tours": ("flight", "hotel", "car", "payment", "tickets"),
-    "flight": ("tours", "payment"),
-    "hotel": ("tours", "payment"),
-    "car": ("tours", "payment"),
-    "payment": ("tours", "flight", "hotel", "car"),
-    "tickets": ("tours", "payment"),
+    "tours": SERVICES[1:],
+    **{who: ["tours", *sorted(of)] for who, of in hears(BookTour.plan, "choreographed").items()},
 }
 """Whose events each reads: what it is told, and in a choreographed saga what it waits for."""
 CUSTOMERS, BALANCE_CENTS = 200, 2_000_000

@@ -24,11 +24,11 @@ def demo(
     json: Annotated[bool, typer.Option("--json", help="What it came to, as JSON.")] = False,
 ) -> None:
     """
-    Real servers, a shop under load, two workers. One is killed, the connector is restarted, and
-    at the end every row of source and target is compared. Ends with 0 only if they are equal.
+    Real servers under load: a shop that is mirrored, or tours that are booked (sagas).
 
-    `demo tour`: tours in both styles of saga, through kills and cancels, and the proof that each is
-    booked as a whole or not at all.
+    shop: two workers; one is killed, the connector is restarted, and at the end every row of source
+    and target is compared. tour: both styles, through kills and cancels, and the proof that each
+    tour is whole or gone. Ends with 0 only if that holds.
     """
     import signal
 

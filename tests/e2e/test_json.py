@@ -27,6 +27,7 @@ ELSEWHERE = {
     "events outbox-prune",
     "projections compare",
     "projections list",
+    "sagas check",
     "supervise list",
     "supervise log verify",
     "supervise show",
