@@ -26,10 +26,10 @@ CREATE INDEX IF NOT EXISTS saga_live ON sagas.saga (type, status) WHERE ended_at
 INSERT INTO sagas.plan (hash, type, plan) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING;
 
 -- name: begin
--- A saga of this id may have begun: then this is that one.
+-- A saga of this id may have begun: then this is that one. Its first commands are of version 0.
 INSERT INTO sagas.saga (id, type, style, plan, status, version, steps, request, request_version,
                         began_by, began_at, deadline_at, next_at)
-VALUES (%s, %s, %s, %s, %s, 0, %s, %s, %s, %s, %s, %s, %s)
+VALUES (%s, %s, %s, %s, %s, 1, %s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT DO NOTHING;
 
 -- name: named

@@ -18,13 +18,13 @@ import psycopg
 from consumer.errors import Refused, Unreadable
 from eventstore.contracts import Contracts, Event, Invalid
 from eventstore.envelope import Envelope
-from eventstore.subscriber import Arrived, Received, Subscriber, received_as
+from eventstore.subscriber import Arrived, Received, Refuse, Subscriber, place, received_as
 from sagas import instances, log, protocol
 from sagas.declared import Saga
 from sagas.instances import Instance, Result
 from sagas.protocol import Reply, Style
 from sagas.turn import Turn, rows_of
-from sagas.wire import address, own_words, saga_id
+from sagas.wire import Failed, address, own_words, saga_id
 
 WORDS = frozenset({"DONE", "REFUSED", "UNDONE", "VOIDED", "FAILED"})
 Connection = psycopg.Connection[Any]
@@ -81,8 +81,12 @@ class Orchestrator(Subscriber):
         turn = Turn(self.sagas, self.name, datetime.now(UTC))
         there = instances.named(tx, {id_ for id_, _ in heard})
         for id_, received in heard:
-            if (one := there.get(id_)) is not None:
+            if (one := there.get(id_)) is None:
+                continue
+            try:
                 hear(turn, one, received)
+            except Exception as error:  # set aside; the step's timer asks for the answer again
+                raise Refuse(f"saga {id_} can't take it: {place(error, hear)}") from error
         turn.write(tx)
 
 
@@ -97,7 +101,8 @@ def hear(turn: Turn, one: Instance, received: Received[Any]) -> bool:
     event: Event = received.event
     data = msgspec.Raw(event.model_dump_json().encode())
     result = Result(event.contract.name, event.contract.version, data)
-    reason = f"{of.action} says {of.word}: {received.type}"
+    said = event.why if isinstance(event, Failed) else received.type
+    reason = f"{of.action} says {of.word}: {said}"
     actor = f"participant {of.participant}"
     return turn.act(one, Reply(i, fence), actor, reason, result, received.id)
 

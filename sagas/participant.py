@@ -22,7 +22,7 @@ from consumer import errors
 from consumer.errors import Unreadable
 from eventstore.contracts import Contracts, Event, Invalid
 from eventstore.envelope import Envelope
-from eventstore.subscriber import Arrived, Received, Subscriber, received_as
+from eventstore.subscriber import Arrived, Received, Refuse, Subscriber, place, received_as
 from sagas import commands, following, log
 from sagas.commands import Connection, Do, Handlers, Refused, Told, UndoIt
 from sagas.declared import Action, Saga
@@ -134,8 +134,11 @@ class Participant(Subscriber):
             else:
                 hearings.append(Hearing(saga, of, received.event))
         if hearings:
-            for known in following.hear(tx, self._sagas, hearings):
-                told += map(_own, known.turns(self.name))
+            try:
+                for known in following.hear(tx, self._sagas, hearings):
+                    told += map(_own, known.turns(self.name))
+            except (Invalid, LookupError) as error:  # set aside; the saga's timer asks for the step
+                raise Refuse(f"{self.name} can't follow it: {place(error, self.handle)}") from error
         if told:
             commands.run(tx, self.written, told)
 

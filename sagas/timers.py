@@ -11,8 +11,8 @@ from typing import Any
 import psycopg
 import structlog
 
-from consumer.errors import Busy
 from consumer.retry import Backoff
+from eventstore.subscriber import place
 from eventstore.subscriber_sink import SESSION
 from sagas import instances, protocol
 from sagas.instances import Instance
@@ -42,22 +42,24 @@ class Timers:
         backoff, failures = Backoff(), 0
         while not self._stop.is_set():
             try:
-                with psycopg.connect(
-                    self._dsn,
-                    options=SESSION,
-                    connect_timeout=5,
-                    application_name="tailrace saga timers",
-                ) as connection:
-                    while not self._stop.is_set():
-                        if look(connection, self._orchestrator) < AT_ONCE:
-                            self._stop.wait(LOOK_EVERY_S)
-                        failures = 0
-            except (psycopg.Error, Busy) as error:
+                self._look_on()
+                failures = 0
+            except Exception as error:  # without this thread sagas would wait for ever
                 failures += 1
-                structlog.get_logger().warning(
-                    "timers wait", why=type(error).__name__, failures=failures
-                )
+                why = place(error, look)
+                structlog.get_logger().warning("timers wait", why=why, failures=failures)
                 self._stop.wait(backoff.delay_s(failures))
+
+    def _look_on(self) -> None:
+        with psycopg.connect(
+            self._dsn,
+            options=SESSION,
+            connect_timeout=5,
+            application_name="tailrace saga timers",
+        ) as connection:
+            while not self._stop.is_set():
+                if look(connection, self._orchestrator) < AT_ONCE:
+                    self._stop.wait(LOOK_EVERY_S)
 
 
 def look(connection: psycopg.Connection[Any], orchestrator: Orchestrator) -> int:

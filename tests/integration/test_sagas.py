@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from consumer.errors import Refused as NotStarted
+from consumer.errors import Rejected
 from eventstore import outbox, subscriber_sink
 from eventstore.contracts import Contracts, Event
 from eventstore.subscriber import Subscriber
@@ -211,9 +212,8 @@ def test_a_bug_is_tried_again_then_parked_then_resumed(world: World, style: prot
     world.let_time_pass(saga)
     assert world.status(saga) == "PARKED"
     assert ("bank.pay", "do") not in world.effects()
-    failed = [line.reason for line in world.look(saga).log if line.kind == "failed"]
-    assert failed
-    assert all(why.startswith("ZeroDivisionError in test_sagas.py") for why in failed)
+    told = [line.reason for line in world.look(saga).log if line.kind == "heard"]
+    assert "bank.pay says FAILED: ZeroDivisionError in test_sagas.py line" in told[-1]
     world.let_time_pass(saga, deadline=True)
     assert world.status(saga) == "PARKED"
     world.fails.clear()
@@ -330,3 +330,16 @@ def test_the_log_holds_every_effect(world: World) -> None:
         rows = list(log.rows(connection))
     assert [row.seq for row in rows] == list(range(1, len(rows) + 1))
     assert all(row.actor and row.at <= datetime.now(UTC) for row in rows)
+
+
+def test_an_answer_that_cannot_be_taken_is_set_aside(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a bug of ours, say: the others of its batch go on, and the timer asks again."""
+    with monkeypatch.context() as patched:
+        patched.setattr("sagas.turn.Turn._note", lambda *_: 1 / 0)
+        saga = world.buy()
+        with pytest.raises(Rejected, match="can't take it: ZeroDivisionError"):
+            world.post.carry()
+    world.let_time_pass(saga)
+    assert world.status(saga) == "COMPLETED"

@@ -1,0 +1,186 @@
+"""
+Tours through five services, in both styles: `python -m bench.sagas`. Takes about four minutes.
+
+How long a tour takes when ten a second are asked for, and how many a second can be had, through
+real outboxes, Debezium and Kafka. Five steps: three at once, the payment, the tickets.
+"""
+
+import json
+import statistics
+import threading
+import time
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import uuid4
+
+import psycopg
+import typer
+
+from bench.lab import BenchFailed
+from bench.machine import cpu_s, describe
+from connectors.errors import ConnectorError
+from devstack import PartFailed, Stack
+from devstack.process import locked
+from examples.tour.booking import BookTour, office
+from examples.tour.load import requests
+from sagas.orchestrator import start
+from sagas.protocol import Style
+from sinks.target import load_statements
+from tailrace.progress import Listener, shown
+from tailrace.tour import SERVICES, Tour
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / ".tailrace" / "bench"
+RESULTS = ROOT / "bench" / "results"
+STATEMENTS = load_statements(Path(__file__).with_suffix(".sql"))
+STYLES: tuple[Style, ...] = ("orchestrated", "choreographed")
+GOALS = {"sagas_per_s": 100, "p50_ms": 600}
+PLENTY = {
+    "flight": ("flight-", 12_000, 100_000, 20),
+    "hotel": ("hotel-", 8_000, 100_000, 20),
+    "car": ("car-", 4_000, 100_000, 10),
+}
+BEGINNERS = 4
+WITHIN_S = 300
+LOOK_EVERY_S = 0.05
+PAUSE = threading.Event()
+
+Figures = dict[str, Any]
+
+
+def main(
+    seconds: Annotated[float, typer.Option(min=1, help="Of the steady load.")] = 20.0,
+    rate: Annotated[float, typer.Option(min=0.1, help="Tours a second of it.")] = 10.0,
+    many: Annotated[int, typer.Option(min=10, help="Tours that are asked for at once.")] = 2000,
+    rounds: Annotated[int, typer.Option(min=1, help="Of each, the styles in turn.")] = 2,
+) -> None:
+    """Measure on a stack that is made for it and gone afterwards."""
+    with shown() as tell:
+        waiting = "another bench runs here; waiting for it"
+        with locked(FOLDER.with_name("bench.lock"), lambda: tell("bench", waiting)):
+            stack = Stack(FOLDER, profile="bench")
+            stack.reset(tell)
+            try:
+                figures = _measure(stack, tell, seconds, rate, many, rounds)
+            except (BenchFailed, PartFailed, ConnectorError, psycopg.Error) as error:
+                typer.echo(f"{error}\nThe logs are in {FOLDER}.", err=True)
+                raise typer.Exit(1) from error
+            finally:
+                stack.down(tell)
+            stack.reset(tell)
+    RESULTS.mkdir(exist_ok=True)
+    file = RESULTS / "latest.sagas.json"
+    file.write_text(json.dumps({"machine": describe(), **figures, "goals": GOALS}, indent=2) + "\n")
+    _show(figures)
+    typer.echo(f"In full: {file}", err=True)
+
+
+def _measure(
+    stack: Stack, tell: Listener, seconds: float, rate: float, many: int, rounds: int
+) -> Figures:
+    tour = Tour(stack.up(tell), FOLDER / "tour", tell, prefix="bench_", stock=PLENTY)
+    tour.prepare()
+    try:
+        for name in SERVICES:
+            tour.start(name)
+        figures: Figures = {style: {"latency": [], "throughput": []} for style in STYLES}
+        for style in STYLES:  # so that each service and topic is known to work
+            _at_once(tour, style, 20, tell)
+        for _ in range(rounds):
+            for style in STYLES:
+                figures[style]["latency"].append(_steady(tour, style, seconds, rate, tell))
+        for _ in range(rounds):
+            for style in STYLES:
+                figures[style]["throughput"].append(_at_once(tour, style, many, tell))
+    finally:
+        tour.close()
+    return figures
+
+
+def _steady(tour: Tour, style: Style, seconds: float, rate: float, tell: Listener) -> Figures:
+    tell(style, f"{rate:g} tours a second for {seconds:g} s")
+    asked = iter(requests(seed=1, refused_share=0.0))
+    ids = []
+    began_s = time.monotonic()
+    with psycopg.connect(tour.services["tours"].dsn) as connection:
+        for nth in range(int(seconds * rate)):
+            PAUSE.wait(max(0.0, began_s + nth / rate - time.monotonic()))
+            _, request = next(asked)
+            with connection.transaction():
+                ids.append(start(connection, office, BookTour, request, style=style))
+    _until_over(tour, tell)
+    with tour.connect("tours") as connection:
+        row = connection.execute(STATEMENTS["latency"], [ids]).fetchone()
+    assert row is not None
+    if row[0] != len(ids):
+        raise BenchFailed(f"{row[0]} of {len(ids)} tours were completed")
+    return {"tours": row[0], "p50_ms": round(row[1], 1), "p99_ms": round(row[2], 1)}
+
+
+def _at_once(tour: Tour, style: Style, many: int, tell: Listener) -> Figures:
+    """From the first request to the last end, asked for as fast as some connections can."""
+    tell(style, f"{many:,} tours at once")
+    before_s = _cpu_s(tour)
+    began_s = time.monotonic()
+    threads = [
+        threading.Thread(target=_begin, args=(tour, style, many // BEGINNERS, seed))
+        for seed in range(BEGINNERS)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    asked_s = time.monotonic() - began_s
+    _until_over(tour, tell)
+    took_s = time.monotonic() - began_s
+    done = many // BEGINNERS * BEGINNERS
+    return {
+        "tours": done,
+        "per_s": round(done / took_s, 1),
+        "asked_in_s": round(asked_s, 2),
+        "cpu_ms_a_tour": {
+            name: round((after_s - before_s[name]) * 1000 / done, 2)
+            for name, after_s in _cpu_s(tour).items()
+        },
+    }
+
+
+def _begin(tour: Tour, style: Style, many: int, seed: int) -> None:
+    asked = ((uuid4(), request) for _, request in requests(seed, refused_share=0.0))
+    tour.begin(many, style, asked)
+
+
+def _until_over(tour: Tour, tell: Listener) -> None:
+    until_s = time.monotonic() + WITHIN_S
+    told_s = time.monotonic()
+    while left := tour.live():
+        if time.monotonic() > until_s:
+            raise BenchFailed(f"{left} tours were not over after {WITHIN_S} s")
+        if time.monotonic() > told_s + 2:
+            told_s = time.monotonic()
+            tell("tours", f"{left:,} are under way")
+        PAUSE.wait(LOOK_EVERY_S)
+
+
+def _cpu_s(tour: Tour) -> dict[str, float]:
+    return {
+        tour.named[process.pid]: cpu_s(process.pid)
+        for process in tour.running
+        if process.poll() is None
+    }
+
+
+def _show(figures: Figures) -> None:
+    for style in STYLES:
+        latency = figures[style]["latency"]
+        rates = [each["per_s"] for each in figures[style]["throughput"]]
+        typer.echo(
+            f"{style:<14} p50 {statistics.median(one['p50_ms'] for one in latency):6.0f} ms,"
+            f" p99 {statistics.median(one['p99_ms'] for one in latency):6.0f} ms;"
+            f" {statistics.median(rates):6.1f} tours/s (all rounds:"
+            f" {', '.join(f'{rate:.0f}' for rate in rates)})"
+        )
+
+
+if __name__ == "__main__":
+    typer.run(main)
