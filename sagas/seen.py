@@ -58,6 +58,24 @@ class Happened(msgspec.Struct, frozen=True):
     reason: str
     body: msgspec.Raw
 
+    @property
+    def text(self) -> str:
+        """The body, as JSON."""
+        return bytes(self.body).decode()
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """How many sagas of a type there are in a status."""
+
+    type: str
+    status: protocol.Status
+    count: int
+
+    @property
+    def needs_somebody(self) -> bool:
+        """Only a person, or the supervisor, moves these."""
+        return self.status in protocol.STUCK
+
 
 class Timeline(msgspec.Struct, frozen=True):
     """A saga with its whole log, from the first line."""
@@ -72,6 +90,11 @@ def listed(
     """Those that need somebody first, then the newest."""
     asked = {"status": status, "all": also_ended, "limit": limit}
     return [_saga(row) for row in tx.execute(STATEMENTS["listed"], asked)]
+
+
+def counted(tx: Connection) -> list[Counted]:
+    """All sagas, by type and status."""
+    return [Counted(*row) for row in tx.execute(STATEMENTS["counted"])]
 
 
 def timeline(tx: Connection, saga: UUID) -> Timeline | None:

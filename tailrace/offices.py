@@ -10,6 +10,7 @@ from sagas import operate
 from sagas.operate import CannotDo
 from sagas.orchestrator import Orchestrator
 from tailrace import named
+from tailrace.asking import Away, database
 from tailrace.config import Pipeline, SubscriberSink
 from tailrace.databases import Connection, connect, why
 from tailrace.exits import FAILED, TRY_AGAIN, USAGE, Problem
@@ -51,6 +52,23 @@ def opened(dsn: str) -> Iterator[Connection]:
             f"The database of the sagas did not do it: {why(error)}.",
             exit_code=TRY_AGAIN,
         ) from error
+
+
+@contextmanager
+def looked_at(pipeline: Pipeline) -> Iterator[Connection]:
+    """
+    The sagas of a pipeline, to look at: without the code that declares them. Raises Away where the
+    database does not answer soon or none of the pipeline's has sagas.
+    """
+    for name, sink in pipeline.sinks.items():
+        if not isinstance(sink, SubscriberSink):
+            continue
+        with database(sink.dsn, f"database of sink {name}") as connection:
+            found = connection.execute("SELECT to_regclass('sagas.saga')").fetchone()
+            if found is not None and found[0] is not None:
+                yield connection
+                return
+    raise Away("No sink of this pipeline orchestrates sagas.")
 
 
 def act(pipeline: Pipeline, what: str, saga: UUID, actor: str, reason: str) -> None:

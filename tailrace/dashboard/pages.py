@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from markupsafe import Markup
 
-from tailrace.config import EVENTS
+from tailrace.config import EVENTS, Pipeline, SubscriberSink
 from tailrace.dashboard.access import COOKIE, SESSION_S, Refused, Visitor
 from tailrace.dashboard.desk import Viewer, body, desk_of
 from tailrace.dashboard.hub import Hub
@@ -39,11 +39,16 @@ def page(request: Request, template: str, visitor: Visitor, **values: Any) -> HT
         **{"name": "", "here": "", "title": "tailrace"} | values,
         visitor=visitor,
         has_events=watched is not None and EVENTS in watched.pipeline.source.tables,
+        has_sagas=watched is not None and _may_have_sagas(watched.pipeline),
         read_only=access.read_only,
         form_token=access.form_token(visitor),
         path=request.url.path + query,
     )
     return HTMLResponse(html, values.get("status", 200))
+
+
+def _may_have_sagas(pipeline: Pipeline) -> bool:
+    return any(isinstance(sink, SubscriberSink) for sink in pipeline.sinks.values())
 
 
 def live_page(
