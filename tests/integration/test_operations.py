@@ -25,7 +25,7 @@ def test_acts_on_a_connector_are_logged(cdc: Callable[..., Cdc]) -> None:
     pipe.wait_state("FAILED")
     with pytest.raises(Problem, match="publication"):
         operations.restart_failed_tasks(*where, "again")
-    pipe.sql("CREATE PUBLICATION nobody_made_it FOR TABLE orders")
+    pipe.sql("CREATE PUBLICATION nobody_made_it FOR TABLE orders, tailrace.heartbeat")
     assert operations.restart_failed_tasks(*where, "it is there now")
     pipe.wait_state("OK")
 

@@ -1,5 +1,6 @@
 """`tailrace top` on a terminal of its own: keys act, and the terminal is as it was afterwards."""
 
+import codecs
 import os
 import pty
 import select
@@ -44,6 +45,9 @@ class Terminal:
             env=os.environ | {"TERM": "xterm"},
         )
         self.seen = ""
+        self._decode = codecs.getincrementaldecoder("utf-8")(
+            "replace"
+        ).decode  # reads may cut a sign
 
     def press(self, keys: str) -> None:
         self.seen = ""
@@ -54,7 +58,7 @@ class Terminal:
             assert select.select([self._ours], [], [], 30)[0], (
                 f"no {text!r} in: {self.seen[-2000:]}"
             )
-            self.seen += os.read(self._ours, 1 << 16).decode(errors="replace")
+            self.seen += self._decode(os.read(self._ours, 1 << 16))
 
     def end(self) -> int:
         """The exit code; what it still writes is read, lest it waits for a reader."""
