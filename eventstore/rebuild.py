@@ -24,7 +24,7 @@ from eventstore.versions import STATEMENTS, State
 from sinks import refusal
 from sinks.marks import Connection, create_schema
 
-WINDOW = 50_000  # events that are read and applied in one transaction
+WINDOW = 10_000  # events of one transaction: what it has replaced can be cleared only after it
 RUN_BYTES = 1 << 20  # of events' data that pass through Python at once
 WRITERS_WITHIN_S = 30.0
 LOOK_EVERY_S = 0.02

@@ -19,7 +19,7 @@ from examples.bank.events import Closed, Deposited, Opened, Withdrawn, contracts
     CREATE TABLE accounts (
       account text PRIMARY KEY, owner text NOT NULL, is_open boolean NOT NULL,
       balance_cents bigint NOT NULL, changed_at timestamptz NOT NULL
-    )
+    ) WITH (fillfactor = 50)
     """,
 )
 def balances(tx: Writer, recorded: Recorded) -> None:
