@@ -25,6 +25,7 @@ from sinks import refusal
 from sinks.marks import Connection, create_schema
 
 WINDOW = 10_000  # events of one transaction: what it has replaced can be cleared only after it
+SQL_WINDOW = 50_000  # one statement over more of them costs less an event
 RUN_BYTES = 1 << 20  # of events' data that pass through Python at once
 WRITERS_WITHIN_S = 30.0
 LOOK_EVERY_S = 0.02
@@ -111,10 +112,15 @@ class _Window:
     since: datetime | None
     until: datetime | None
 
+    @property
+    def size(self) -> int:
+        """Of how many `seq`."""
+        return WINDOW if self.projection.statement is None else SQL_WINDOW
+
     def after(self, seq: int) -> sql.Composed:
         return sql.SQL(STATEMENTS["copy_events"]).format(
             after=sql.Literal(seq),
-            until=sql.Literal(seq + WINDOW),
+            until=sql.Literal(seq + self.size),
             types=sql.Literal(sorted(self.projection.events)),
             from_at=sql.Literal(self.since or "-infinity"),
             to_at=sql.Literal(self.until or "infinity"),
@@ -171,7 +177,7 @@ def _fill(
     row = store.execute(STATEMENTS["highest_seq"]).fetchone()
     highest = row[0] if row else 0
     count = 0
-    for after in range(0, highest, WINDOW):
+    for after in range(0, highest, window.size):
         progress(after, highest)
         query = window.after(after)
         with target.transaction():
@@ -179,7 +185,7 @@ def _fill(
             if projection.statement is None:
                 count += project(target, projection, _runs(_rows(store, query)), lambda: keys)
             else:
-                until = min(after + WINDOW, highest)
+                until = min(after + window.size, highest)
                 with blamed(target, projection, f"between seq {after + 1} and {until}"):
                     if loaded := load_batch(target, _lines(store, query)):
                         run_statement(target, projection)

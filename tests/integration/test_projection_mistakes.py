@@ -291,6 +291,7 @@ def test_windows_and_data_that_copy_would_escape(
     books: Books, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rebuild, "WINDOW", 3)
+    monkeypatch.setattr(rebuild, "SQL_WINDOW", 3)
     streams = ["account-ä'\"\\x", "account-\t\\N", "account-\n\\."]
     for stream in streams * 4:
         books.append(stream, 1, 2)
