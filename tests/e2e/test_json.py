@@ -27,9 +27,15 @@ ELSEWHERE = {
     "events outbox-prune",
     "projections compare",
     "projections list",
+    "supervise approve",
+    "supervise judge",
     "supervise list",
     "supervise log verify",
+    "supervise proposals",
+    "supervise reject",
+    "supervise rung",
     "supervise show",
+    "supervise sweep",
 }
 """In tests of their own, by `printed` or as it does it."""
 
