@@ -180,12 +180,11 @@ class Mirror:
             texts=comma.join(sql.SQL("{}::text").format(column) for column in columns),
         )
 
-    def findings(
-        self, keys: Sequence[dict[str, str]], await_passed: Callable[[], None]
-    ) -> list[Finding]:
-        """Those that differ for sure. `await_passed`: until the sink has all that is committed."""
-        before = self.look(keys)
-        await_passed()
+    def findings(self, keys: Sequence[dict[str, str]], before: Sequence[Sight]) -> list[Finding]:
+        """
+        Those that differ for sure. Between `before`, which is an earlier look, and now the sink has
+        to have passed an LSN that was taken after it.
+        """
         both = zip(keys, before, self.look(keys), strict=True)
         return [self._finding(key, new) for key, old, new in both if differs(old, new)]
 

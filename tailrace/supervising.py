@@ -4,6 +4,8 @@ ladder what is done about that.
 """
 
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import msgspec
 import psycopg
@@ -11,7 +13,7 @@ import psycopg
 from consumer.errors import Refused
 from supervision import ladder, proposals
 from supervision.ladder import Rung
-from supervision.mirror import Finding, Mirror, Unsettled
+from supervision.mirror import Finding, Mirror, Sight, Unsettled
 from supervision.proposals import ITSELF
 from tailrace.asking import Away
 from tailrace.config import Pipeline
@@ -20,7 +22,7 @@ from tailrace.destinations import carry_out, destinations, mirror_of, opened
 from tailrace.exits import Problem
 from tailrace.passed import Late, await_passed
 from tailrace.source import spec_of
-from tailrace.verify import verify
+from tailrace.verify import TableResult, verify
 
 WITHIN_S = 30.0
 
@@ -45,13 +47,16 @@ class Swept(msgspec.Struct):
 
 
 def sweep(pipeline: Pipeline, within_s: float = WITHIN_S) -> list[Swept]:
-    """Each destination once. What cannot be said now is a `problem` of its summary."""
-    return [
-        _one(pipeline, subject, sink, within_s) for subject, sink in destinations(pipeline).items()
-    ]
+    """Each destination once, at the same time. What cannot be said now is its `problem`."""
+    subjects = destinations(pipeline)
+    if not subjects:
+        return []
+    with ThreadPoolExecutor(len(subjects)) as pool:
+        one = partial(_one, pipeline, within_s)
+        return list(pool.map(one, subjects.keys(), subjects.values()))
 
 
-def _one(pipeline: Pipeline, subject: str, sink: str, within_s: float) -> Swept:
+def _one(pipeline: Pipeline, within_s: float, subject: str, sink: str) -> Swept:
     began_s = time.monotonic()
     swept = Swept(subject)
     try:
@@ -72,6 +77,9 @@ def _one(pipeline: Pipeline, subject: str, sink: str, within_s: float) -> Swept:
     return swept
 
 
+Suspect = tuple[Mirror, list[dict[str, str]], list[Sight], int]
+
+
 class _Sweep:
     """Of one destination; it counts in `swept`."""
 
@@ -90,29 +98,35 @@ class _Sweep:
         self._within_s = within_s
 
     def run(self) -> None:
-        tables = self._pipeline.sinks[self._sink].tables
-        for result in verify(self._source, self._target, tables, limit=ladder.MOST):
-            self._swept.tables += 1
-            if result.problem:
-                self._swept.problem = result.problem
-            elif result.differing:
-                keys = [difference.key for difference in result.differences]
-                self._table(result.table, keys, result.differing)
+        suspects = [suspect for result in self._compared() if (suspect := self._suspect(result))]
+        if suspects:
+            await_passed(self._pipeline, spec_of(self._pipeline), self._sink, self._within_s)
+        for mirror, keys, before, differing in suspects:
+            found = mirror.findings(keys, before)
+            self._swept.differing += len(found)
+            for finding in found:
+                self._about(mirror, finding, differing)
 
-    def _table(self, table: str, keys: list[dict[str, str]], differing: int) -> None:
-        mirror = mirror_of(self._pipeline, self._sink, self._source, self._target, table)
-        spec = spec_of(self._pipeline)
-        found = mirror.findings(
-            keys, lambda: await_passed(self._pipeline, spec, self._sink, self._within_s)
-        )
-        self._swept.differing += len(found)
-        if differing > ladder.MOST:
+    def _compared(self) -> list[TableResult]:
+        tables = self._pipeline.sinks[self._sink].tables
+        self._swept.tables = len(tables)
+        return verify(self._source, self._target, tables, limit=ladder.MOST)
+
+    def _suspect(self, result: TableResult) -> Suspect | None:
+        """Whatever differs at a first look, most of which may only be on its way."""
+        if result.problem:
+            self._swept.problem = result.problem
+        if result.differing > ladder.MOST:
             self._swept.problem = (
-                f"{differing:,} rows of {table} differ, which is too many to be mended one by one:"
-                " see whether the pipeline is behind, or take a new snapshot."
+                f"{result.differing:,} rows of {result.table} differ, which is too many to be"
+                " mended one by one: see whether the pipeline is behind, or take a new snapshot."
             )
-        for finding in found:
-            self._about(mirror, finding, differing)
+        if not result.differences:
+            return None
+        at = self._pipeline, self._sink, self._source, self._target
+        mirror = mirror_of(*at, result.table)
+        keys = [difference.key for difference in result.differences]
+        return mirror, keys, mirror.look(keys), result.differing
 
     def _about(self, mirror: Mirror, finding: Finding, differing: int) -> None:
         swept, rung = self._swept, self._swept.rung

@@ -1,12 +1,13 @@
 """The supervisor of destinations on a running pipeline with three targets, rung by rung."""
 
+import itertools
 import json
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import jsonschema
@@ -49,6 +50,7 @@ class Watched:
 
     def __init__(self, pipe: Cdc, new_target: Databases) -> None:
         self.pipe = pipe
+        self._numbers = itertools.count(1)
         file = yaml.safe_load(pipe.file.read_text())
         for name in SINKS[1:]:
             file["sinks"][name] = {"type": "postgres", "dsn": new_target()}
@@ -87,7 +89,8 @@ class Watched:
 
     def run(self, command: str, *words: str, code: int = 0) -> str:
         all_words = ["supervise", *command.split(), *words, "--config", str(self.pipe.file)]
-        done = CliRunner(mix_stderr=False).invoke(app, all_words)
+        with self.beats() if command == "sweep" else nullcontext():
+            done = CliRunner(mix_stderr=False).invoke(app, all_words)
         ended = done.exception if isinstance(done.exception, Problem) else None
         talk = str(ended) if ended else done.stderr
         assert (ended or done).exit_code == code, (command, words, done.stdout, talk, done.exc_info)
@@ -122,15 +125,31 @@ class Watched:
         return [line.kind for line in self.lines(sink)[since:]]
 
     @contextmanager
+    def beats(self) -> Iterator[None]:
+        """More of them than the connector's own, which spares a sweep seconds."""
+        stop = threading.Event()
+
+        def beat() -> None:
+            while not stop.is_set():
+                self.pipe.wait_captured()
+
+        with ThreadPoolExecutor(1) as pool:
+            done = pool.submit(beat)
+            try:
+                yield
+            finally:
+                stop.set()
+                done.result()
+
+    @contextmanager
     def writer(self) -> Iterator[None]:
         """Somebody who changes all kinds of rows of the source, those that were spoilt, too."""
         stop, written = threading.Event(), threading.Event()
 
         def write() -> None:
             with psycopg.connect(self.pipe.source_dsn, autocommit=True) as source:
-                i = 0
                 while not stop.is_set():
-                    i += 1
+                    i = next(self._numbers)
                     id_ = 30 + i * 7 % (ROWS - 30)
                     source.execute("UPDATE t SET n = n + 1 WHERE id = %s", [id_])
                     source.execute("INSERT INTO t VALUES (%s, 'new')", [10_000 + i])
@@ -172,10 +191,7 @@ def test_drift_of_three_targets_is_mended_in_one_sweep_while_the_source_changes(
         assert (one["differing"], one["mended"], one["failed"]) == (6, 6, 0), one
         assert watched.kinds(began[sink], sink) == ["proposed", "mended"] * 6
         assert second[sink]["differing"] == 0, second[sink]
-        watched.await_passed(sink)
-    watched.pipe.wait_applied()
-    done = CliRunner().invoke(app, ["verify", "--config", str(watched.pipe.file)])
-    assert done.exit_code == 0, done.output
+    eventually(lambda: watched.pipe.command("verify").returncode == 0, 60, "all equal")
     told = {json.dumps(json.loads(line.body)["finding"]["key"]) for line in watched.lines()}
     assert told == {json.dumps({"id": str(id_)}) for id_ in (11, 12, 21, 22, 9001, 9002)}
     assert "by hand" not in "".join(line.body for line in watched.lines())
@@ -183,13 +199,12 @@ def test_drift_of_three_targets_is_mended_in_one_sweep_while_the_source_changes(
 
 
 def test_changes_of_the_very_rows_while_they_are_mended_win(watched: Watched) -> None:
-    """Rows are spoilt and mended again and again while the source goes on writing them."""
+    """Rows are spoilt and mended while the source goes on writing them."""
     watched.put("automatic")
-    with watched.writer(), ThreadPoolExecutor(1) as pool:
-        for _ in range(2):
-            watched.sql("UPDATE t SET n = -1 WHERE id % 3 = 0")
-            watched.sql("DELETE FROM t WHERE id % 5 = 0")
-            pool.submit(watched.swept).result()
+    with watched.writer():
+        watched.sql("UPDATE t SET n = -1 WHERE id % 3 = 0")
+        watched.sql("DELETE FROM t WHERE id % 5 = 0")
+        watched.swept()
     watched.pipe.wait_applied()
     watched.swept()
     watched.pipe.wait_converged()
@@ -208,9 +223,7 @@ def test_at_manual_and_shadow_nothing_is_changed(watched: Watched) -> None:
     found = watched.said("proposals")
     assert len(found) == 6
     id_ = f"mirror/{found[0]['id']}"
-    assert "is at shadow, where nothing is done" in watched.run(
-        "approve", id_, "--reason", "x", code=1
-    )
+    assert "is at shadow, where" in watched.run("approve", id_, "--reason", "x", code=1)
     climb(watched, found)
 
 
@@ -272,8 +285,8 @@ def test_what_the_target_refuses_fails_and_costs_a_rung(watched: Watched) -> Non
     assert watched.kinds(-2) == ["failed", "rung"]
     watched.sql("ALTER TABLE t DROP CONSTRAINT polite")
     watched.put("automatic")
-    watched.swept()
-    assert watched.swept()["mirror"]["differing"] == 0
+    assert watched.swept()["mirror"]["mended"] > 0
+    watched.pipe.wait_converged()
 
 
 def test_a_sink_that_stands_still_is_not_judged(watched: Watched) -> None:
@@ -281,11 +294,10 @@ def test_a_sink_that_stands_still_is_not_judged(watched: Watched) -> None:
     with psycopg.connect(watched.dsns["mirror"]) as gate:
         gate.execute("SELECT FROM tailrace.offsets FOR UPDATE")
         watched.pipe.sql("UPDATE t SET note = 'soon' WHERE id = 14")
-        (found, *_) = sweep(watched.pipeline, within_s=20)
+        (found, *_) = sweep(watched.pipeline, within_s=12)
         assert found.differing == found.mended == 0
-        assert "sink mirror has not come so far in" in (found.problem or "")
-    watched.await_passed()
-    assert watched.swept()["mirror"]["differing"] == 0
+        assert "within 12 s" in (found.problem or "")
+    watched.pipe.wait_converged()
 
 
 def test_it_runs_until_it_is_stopped(watched: Watched) -> None:
@@ -294,7 +306,7 @@ def test_it_runs_until_it_is_stopped(watched: Watched) -> None:
     words = ["supervise", "run", "--every", "1", "--config", str(watched.pipe.file)]
     running = subprocess.Popen([sys.executable, "-m", "tailrace", *words], stderr=subprocess.PIPE)
     try:
-        eventually(lambda: watched.sql("SELECT FROM t WHERE id = 15 AND note = 'note 15'"), 60)
+        eventually(lambda: watched.sql("SELECT 1 FROM t WHERE id = 15 AND note = 'note 15'"), 60)
     finally:
         running.terminate()
         _, said = running.communicate(timeout=60)

@@ -56,7 +56,10 @@ class Pair:
         self.worker.apply(self.log.batch(self.log.record(key(id=id_), made)))
 
     def find(self, *ids: int, passed: Any = lambda: None) -> list[Finding]:
-        return self.mirror.findings([{"id": str(id_)} for id_ in ids], passed)
+        keys = [{"id": str(id_)} for id_ in ids]
+        before = self.mirror.look(keys)
+        passed()
+        return self.mirror.findings(keys, before)
 
     def mend(self, finding: Finding) -> tuple[str, list[str | None]]:
         told: list[str | None] = []
