@@ -1,7 +1,8 @@
 """Rows of a mirror that are mended beside its worker: which, when not, and what wins afterwards."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,11 +34,16 @@ class Pair:
         self.writer.execute(f"CREATE TABLE t ({COLUMNS})".encode())
         create_schema(self.by_hand)
         self.log = Log()
-        self.worker = PostgresSink(target, "mirror", [TABLE], TOKEN)
+        self.before_commit: Callable[[], None] = lambda: None
+        self.worker = PostgresSink(target, "mirror", [TABLE], TOKEN, reached=self._reached)
         self.worker.positions([P0])
         for id_ in range(1, 6):
             self.write(id_, f"note {id_}", 10 * id_)
         self.mirror = self.open()
+
+    def _reached(self, step: str) -> None:
+        if step == "before commit":
+            self.before_commit()
 
     def open(self) -> Mirror:
         return Mirror(self.source, self.target, TABLE, "mirror", P0.topic)
@@ -139,6 +145,24 @@ def test_a_row_that_moved_since_it_was_seen_is_left_alone(pair: Pair) -> None:
     (finding,) = pair.find(1)
     pair.arrives("u", 1, "newer", 60)
     assert pair.mend(finding) == ("overtaken", [])
+    assert pair.row(1) == ("newer", Position(0, 59, 60))
+
+
+def test_a_transaction_of_the_worker_is_waited_for(pair: Pair) -> None:
+    pair.by_hand.execute("UPDATE t SET note = 'by hand' WHERE id = 1")
+    (finding,) = pair.find(1)
+    with ThreadPoolExecutor(1) as pool:
+        tried: list[Future[Any]] = []
+
+        def try_it() -> None:
+            tried.append(pool.submit(pair.mend, finding))
+            waits = "SELECT FROM pg_locks WHERE NOT granted AND pid = %s"
+            pid = [pair.target.info.backend_pid]
+            eventually(lambda: pair.by_hand.execute(waits, pid).rowcount == 1, 30, "it waits")
+
+        pair.before_commit = try_it
+        pair.arrives("u", 1, "newer", 60)
+        assert tried[0].result()[0] == "overtaken"
     assert pair.row(1) == ("newer", Position(0, 59, 60))
 
 
