@@ -60,8 +60,9 @@ class Watched:
         self._make_tables()
         pipe.register()
         pipe.start_daemon()
-        for name in SINKS:
-            self.await_passed(name)
+        with self.beats():
+            for name in SINKS:
+                await_passed(self.pipeline, pipe.spec, name, 60)
 
     def _make_tables(self) -> None:
         options = "-c search_path=pg_catalog"
@@ -71,9 +72,6 @@ class Watched:
                 psycopg.connect(dsn, options=options) as target,
             ):
                 schema.apply(target, schema.plan(source, target, ["public.t"]))
-
-    def await_passed(self, sink: str = "mirror") -> None:
-        await_passed(self.pipeline, self.pipe.spec, sink, 60)
 
     def subject(self, sink: str = "mirror") -> str:
         return f"destination:{self.pipeline.name}.{sink}"
@@ -269,8 +267,16 @@ def test_approved_by_two_at_once_it_is_done_once(watched: Watched) -> None:
     def click(name: str) -> str:
         return Desk(watched.pipeline, name, "a click").approve(f"mirror/{one['id']}")[1]
 
-    with ThreadPoolExecutor(2) as pool:
-        assert sorted(pool.map(click, ("ada", "bob"))) == ["decided", "mended"]
+    waiting = (
+        "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
+        " AND wait_event_type = 'Lock' AND application_name = 'tailrace'"
+    )
+    with psycopg.connect(watched.dsns["mirror"]) as gate, ThreadPoolExecutor(2) as pool:
+        gate.execute("SELECT FROM tailrace.offsets FOR UPDATE")
+        clicks = [pool.submit(click, name) for name in ("ada", "bob")]
+        eventually(lambda: len(watched.sql(waiting)) == 2, 30, "both are at it")
+        gate.rollback()
+        assert sorted(each.result() for each in clicks) == ["decided", "mended"]
     assert watched.kinds(began) == ["mended"]
     assert watched.sql("SELECT note FROM t WHERE id = 12") == [("note 12",)]
 

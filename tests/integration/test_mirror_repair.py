@@ -139,13 +139,14 @@ def test_what_is_not_applied_yet_is_no_drift(pair: Pair) -> None:
     assert pair.find(1, passed=lambda: pair.writer.execute(writes)) == []
 
 
-def test_a_row_that_moved_since_it_was_seen_is_left_alone(pair: Pair) -> None:
+@pytest.mark.parametrize("note", ["newer", "by hand"])
+def test_a_row_that_moved_since_it_was_seen_is_left_alone(pair: Pair, note: str) -> None:
     """The worker's newer change is in the sink, and not (to be seen) in the source: it stays."""
     pair.by_hand.execute("UPDATE t SET note = 'by hand' WHERE id = 1")
     (finding,) = pair.find(1)
-    pair.arrives("u", 1, "newer", 60)
+    pair.arrives("u", 1, note, 60)
     assert pair.mend(finding) == ("overtaken", [])
-    assert pair.row(1) == ("newer", Position(0, 59, 60))
+    assert pair.row(1) == (note, Position(0, 59, 60))
 
 
 def test_a_transaction_of_the_worker_is_waited_for(pair: Pair) -> None:
