@@ -161,7 +161,9 @@ class _Work:
         known.state, known.answer = state, text
         known.answer_type, known.answer_version = contract.name, contract.version
         self.decided.add(told.key)
-        self.entries.append(Entry(told.saga, kind, told.at.step, self._actor, told.reason, text))
+        self.entries.append(
+            Entry(str(told.saga), kind, told.at.step, self._actor, told.reason, text)
+        )
 
     def _answer(self, told: Told, known: Known, action: Action) -> None:
         name = known.answer_type or ""
@@ -174,7 +176,7 @@ class _Work:
         structlog.get_logger().warning(
             "action failed", action=told.at.action, direction=told.direction, why=why
         )
-        self.entries.append(Entry(told.saga, "failed", told.at.step, self._actor, why))
+        self.entries.append(Entry(str(told.saga), "failed", told.at.step, self._actor, why))
         self._say(told, "FAILED", Failed.contract, Failed(why=why).model_dump_json())
 
     def _say(self, told: Told, word: str, contract: Contract, text: str) -> None:

@@ -1,7 +1,8 @@
 """
-The log of sagas: every effect, compensation and act of an operator, with who and why; one chain a
-database. A row's hash covers the row and the hash before it, so none can be changed, taken away or
-moved without a break. Written in the transaction of what it tells.
+The log of sagas and of what the supervisor does: every effect, compensation, repair and act of an
+operator, with who and why; one chain a database. A row's hash covers the row and the hash before
+it, so none can be changed, taken away or moved without a break. Written in the transaction of what
+it tells.
 """
 
 import json
@@ -10,7 +11,6 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import msgspec
 import psycopg
@@ -24,9 +24,12 @@ Connection = psycopg.Connection[Any]
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """What happened to one saga. `body` is JSON: what there is to know beside the words."""
+    """
+    What happened to one subject: a saga, by its id, or what a supervisor watches. `body` is JSON:
+    what there is to know beside the words.
+    """
 
-    saga: UUID
+    subject: str
     kind: str
     step: str
     actor: str
@@ -38,7 +41,7 @@ class Row(msgspec.Struct, frozen=True):
     """An entry as it is stored; `at` is in UTC, `seq` counts from 1 without gaps."""
 
     seq: int
-    saga: UUID
+    subject: str
     kind: str
     step: str
     actor: str
@@ -73,19 +76,14 @@ def append(tx: Connection, entries: Sequence[Entry]) -> None:
 
 def link(before: bytes, seq: int, entry: Entry, at: datetime) -> bytes:
     """The hash of a row from that of the one before it; before the first there is b""."""
-    said = [
-        seq,
-        str(entry.saga),
-        *msgspec.structs.astuple(entry)[1:],
-        at.astimezone(UTC).isoformat(),
-    ]
+    said = [seq, *msgspec.structs.astuple(entry), at.astimezone(UTC).isoformat()]
     return sha256(before + json.dumps(said, ensure_ascii=False).encode()).digest()
 
 
-def rows(tx: Connection, saga: UUID | None = None) -> Iterator[Row]:
-    """All rows in their order, or those of one saga; a page of them is in memory."""
+def rows(tx: Connection, subject: str | None = None) -> Iterator[Row]:
+    """All rows in their order, or those of one subject; a page of them is in memory."""
     after = 0
-    while page := tx.execute(STATEMENTS["page"], [after, saga, saga, PAGE_ROWS]).fetchall():
+    while page := tx.execute(STATEMENTS["page"], [after, subject, subject, PAGE_ROWS]).fetchall():
         yield from (Row(*row) for row in page)
         after = page[-1][0]
 

@@ -5,11 +5,11 @@
 CREATE SCHEMA IF NOT EXISTS sagas;
 CREATE TABLE IF NOT EXISTS sagas.log (
   seq bigint PRIMARY KEY,
-  saga uuid NOT NULL, kind text NOT NULL, step text NOT NULL,
+  subject text NOT NULL, kind text NOT NULL, step text NOT NULL,
   actor text NOT NULL, reason text NOT NULL, body json NOT NULL,
   at timestamptz NOT NULL, hash bytea NOT NULL CHECK (length(hash) = 32)
 );
-CREATE INDEX IF NOT EXISTS log_of_saga ON sagas.log (saga, seq);
+CREATE INDEX IF NOT EXISTS log_of_subject ON sagas.log (subject, seq);
 CREATE OR REPLACE FUNCTION sagas.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION '%.% is append-only: % is refused', TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_OP
@@ -29,13 +29,13 @@ SELECT seq, hash FROM sagas.log ORDER BY seq DESC LIMIT 1;
 
 -- name: append
 -- In one statement.
-INSERT INTO sagas.log (seq, saga, kind, step, actor, reason, body, at, hash)
-SELECT seq, saga, kind, step, actor, reason, body::json, at, hash
-FROM unnest(%s::bigint[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
+INSERT INTO sagas.log (seq, subject, kind, step, actor, reason, body, at, hash)
+SELECT seq, subject, kind, step, actor, reason, body::json, at, hash
+FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
             %s::timestamptz[], %s::bytea[])
-     AS n (seq, saga, kind, step, actor, reason, body, at, hash);
+     AS n (seq, subject, kind, step, actor, reason, body, at, hash);
 
 -- name: page
 -- The next rows.
-SELECT seq, saga, kind, step, actor, reason, body::text, at, hash FROM sagas.log
-WHERE seq > %s AND (%s::uuid IS NULL OR saga = %s) ORDER BY seq LIMIT %s;
+SELECT seq, subject, kind, step, actor, reason, body::text, at, hash FROM sagas.log
+WHERE seq > %s AND (%s::text IS NULL OR subject = %s) ORDER BY seq LIMIT %s;

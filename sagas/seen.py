@@ -102,7 +102,7 @@ def timeline(tx: Connection, saga: UUID) -> Timeline | None:
     row = tx.execute(STATEMENTS["shown"], [saga]).fetchone()
     if row is None:
         return None
-    return Timeline(_saga(row), list(_happened(log.rows(tx, saga))))
+    return Timeline(_saga(row), list(_happened(log.rows(tx, str(saga)))))
 
 
 def _happened(rows: Iterable[log.Row]) -> Iterable[Happened]:

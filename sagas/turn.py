@@ -46,7 +46,7 @@ class Turn:
             self._effect(new, effect, actor, None, None)
         if not instances.insert(tx, new, actor, self._now):
             return False
-        self._entries.append(Entry(new.id, "began", "", actor, new.style, new.request))
+        self._entries.append(Entry(str(new.id), "began", "", actor, new.style, new.request))
         if new.style == "choreographed":
             self._announce(new)
         self._write(tx)
@@ -129,7 +129,7 @@ class Turn:
         except Exception as error:
             why = f"the command of step {step} can't be made: {place(error, declared.make)}"
             structlog.get_logger().warning("command failed", saga=str(one.id), why=why)
-            self._entries.append(Entry(one.id, "failed", step, self._source, why))
+            self._entries.append(Entry(str(one.id), "failed", step, self._source, why))
 
     def _say(
         self,
@@ -183,7 +183,7 @@ class Turn:
         body = {"input": input, "status": [before.status, after.status], "steps": moved}
         kind = _KINDS[type(input)]
         text = msgspec.json.encode(body).decode()
-        self._entries.append(Entry(one.id, kind, step, actor, reason, text))
+        self._entries.append(Entry(str(one.id), kind, step, actor, reason, text))
 
 
 _KINDS = {

@@ -20,7 +20,7 @@ COMMANDS: Mapping[str, str] = {
     "schema": "Target tables from the source's catalogue: a plan, then exactly that.",
     "stack": "Kafka, Connect, Postgres and Redis on loopback, for development.",
     "projections": "Read models of an event store: build, compare, switch, drop.",
-    "supervise": "Sagas: which need somebody, what happened to each, and what to do.",
+    "supervise": "What needs somebody: sagas, and destinations that differ; and what to do.",
     "verify": "Compare each sink with the source by checksums, and name the rows that differ.",
     "lag": (
         "How far each sink is behind: records in Kafka that it has not applied, and the oldest"

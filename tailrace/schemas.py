@@ -19,6 +19,7 @@ from eventstore.past import Difference as StateDifference
 from eventstore.shred import Forgotten
 from eventstore.versions import Difference
 from sagas.seen import SeenSaga, Timeline
+from supervision.proposals import Proposal, Standing
 from tailrace.actions import Actions
 from tailrace.outputs import (
     Compared,
@@ -40,6 +41,7 @@ from tailrace.parked.letter import Letter
 from tailrace.parked.letters import Groups, Pages
 from tailrace.read_models import ReadModel
 from tailrace.schema import Change as TableChange
+from tailrace.supervising import Swept
 from tailrace.trace.view import Trace
 from tailrace.watch.view import Pipeline
 
@@ -83,9 +85,15 @@ OUTPUTS: Mapping[str, Output] = {
     "schema plan": Output(dict[str, list[TableChange]], "Statements by sink."),
     "stack status": Output(list[StackPart], "The servers of the stack."),
     "stack up": Output(StackAddresses, "Where they answer."),
+    "supervise approve": Output(Proposal, "The proposal as it is then."),
+    "supervise judge": Output(Proposal, "The proposal as it is then."),
     "supervise list": Output(list[SeenSaga], "Sagas, those that need somebody first."),
     "supervise log verify": Output(LogVerified, "Whether the log of sagas can be true."),
+    "supervise proposals": Output(list[Proposal], "What the supervisor would do, newest first."),
+    "supervise reject": Output(Proposal, "The proposal as it is then."),
+    "supervise rung": Output(list[Standing], "How far the supervisor may act by itself."),
     "supervise show": Output(Timeline, "One saga and all that happened to it."),
+    "supervise sweep": Output(list[Swept], "What a sweep of each destination came to."),
     "top": Output(Pipeline, "A line of JSON a look for each pipeline, each of them this."),
     "trace": Output(Trace, "The life of each change that was found."),
     "verify": Output(dict[str, list[Compared]], "The tables of each sink."),
@@ -110,6 +118,8 @@ ACTS: Mapping[str, str] = {
     "sagas draw": "prints a picture in Mermaid",
     "schema apply": "acts; what it would do is in `tailrace schema plan --json`",
     "supervise compensate": "acts; then see `tailrace supervise show --json`",
+    "supervise evidence add": "acts; then see `tailrace supervise rung --json`",
+    "supervise run": "runs; its log is JSON with `log.format: json`",
     "supervise resume": "acts; then see `tailrace supervise show --json`",
     "stack down": "acts; then see `tailrace stack status --json`",
     "stack reset": "acts",

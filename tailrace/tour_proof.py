@@ -63,7 +63,7 @@ class Books:
         found: dict[UUID, list[Row]] = defaultdict(list)
         for row in (row for name in self.fences for row in self.logs[name]):
             if row.kind in KINDS:
-                found[row.saga].append(row)
+                found[UUID(row.subject)].append(row)
         return found
 
     @cached_property
@@ -72,7 +72,7 @@ class Books:
         found: dict[UUID, list[Row]] = defaultdict(list)
         for row in self.logs["tours"]:
             if row.kind in ("heard", "timed out", "gave up", "resumed"):
-                found[row.saga].append(row)
+                found[UUID(row.subject)].append(row)
         return found
 
 
@@ -158,9 +158,9 @@ def _wrong_fold(books: Books, saga: Ended) -> Iterator[str]:
 
 def _unlogged(books: Books) -> Iterator[str]:
     for service, fences in books.fences.items():
-        told = {(row.saga, row.step, row.kind) for row in books.logs[service]}
+        told = {(row.subject, row.step, row.kind) for row in books.logs[service]}
         for (saga, step), state in fences.items():
-            if (saga, step, state.lower()) not in told:
+            if (str(saga), step, state.lower()) not in told:
                 yield f"10: {service} has {state} of {step} of saga {saga}, and no log of it"
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
-from tailrace.digests import (
+from supervision.digests import (
     Connection,
     Incomparable,
     Progress,

@@ -1,12 +1,14 @@
-"""`tailrace supervise`: sagas that need somebody, what happened to each, and acts with a reason."""
+"""`tailrace supervise`: sagas that need somebody, and destinations; acts with a reason."""
 
 from typing import Annotated, Any
 
 import typer
 
+from tailrace.commands import supervise_destinations
 from tailrace.commands.config import DEFAULT_FILE, ConfigOption
 
-app = typer.Typer(help="Sagas: which need somebody, what happened to each, and what to do.")
+app = typer.Typer(help="What needs somebody: sagas, and destinations that differ; and what to do.")
+app.add_typer(supervise_destinations.app)
 log_app = typer.Typer(help="Every effect, compensation and act, with who and why.")
 app.add_typer(log_app, name="log")
 
@@ -90,16 +92,24 @@ def compensate(
 
 
 @log_app.command()
-def verify(config: ConfigOption = DEFAULT_FILE, json: JsonOption = False) -> None:
+def verify(
+    config: ConfigOption = DEFAULT_FILE,
+    sink: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The log of this mirror, not of the sagas.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
     """Whether any line was changed, taken away or moved since it was written; then 1."""
     from sagas import log
-    from tailrace.config import load
+    from tailrace.config import chosen, load
     from tailrace.exits import FAILED
     from tailrace.offices import office_of, opened
     from tailrace.outputs import LogVerified
     from tailrace.progress import shown
 
-    with opened(office_of(load(config))[0]) as tx, shown() as tell:
+    pipeline = load(config)
+    dsn = chosen(pipeline, sink)[sink].dsn if sink else office_of(pipeline)[0]
+    with opened(dsn) as tx, shown() as tell:
         breaks = list(log.verify(tx, lambda seq: tell("log", f"{seq:,} lines")))
         count = log.length(tx)
     if json:

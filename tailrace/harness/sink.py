@@ -9,7 +9,7 @@ from psycopg.rows import dict_row
 
 from consumer.event import TopicPartition
 from sinks.target import GUARD_COLUMNS
-from tailrace.digests import Incomparable, Side, snapshot
+from supervision.digests import Incomparable, Side, snapshot
 from tailrace.lag_sources import next_offsets
 from tailrace.verify import Difference, TableResult, verify
 

@@ -28,9 +28,15 @@ ELSEWHERE = {
     "projections compare",
     "projections list",
     "sagas check",
+    "supervise approve",
+    "supervise judge",
     "supervise list",
     "supervise log verify",
+    "supervise proposals",
+    "supervise reject",
+    "supervise rung",
     "supervise show",
+    "supervise sweep",
 }
 """In tests of their own, by `printed` or as it does it."""
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from psycopg import sql
 
 from examples.shop import database
-from tailrace import digests
+from supervision import digests
 from tailrace.cli import app
 from tailrace.exits import Problem
 from tailrace.harness.databases import Databases

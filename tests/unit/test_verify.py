@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace.digests import Row
+from supervision.digests import Row
 from tailrace.verify import Difference, TableResult, merge
 
 sides = st.dictionaries(st.binary(max_size=2), st.integers(0, 2), max_size=8)

@@ -126,8 +126,13 @@ def snapshot(connection: Connection) -> Iterator[None]:
     """One view of the data, and one way to write values as text, until the end of the block."""
     with connection.transaction(force_rollback=True):
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        connection.execute(_SQL["settings"])
+        same_texts(connection)
         yield
+
+
+def same_texts(connection: Connection) -> None:
+    """One way to write values as text, until the end of the transaction."""
+    connection.execute(_SQL["settings"])
 
 
 def both_buckets(
