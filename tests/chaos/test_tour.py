@@ -22,7 +22,7 @@ from tailrace.tour_proof import prove
 from tests.chaos.test_worker_kills import LONG
 from tests.tour_faults import Faults, parked
 
-FAULTS = 500 if LONG else 12
+FAULTS = 500 if LONG else 8
 STYLES: tuple[Style, ...] = ("orchestrated", "choreographed")
 AT_ONCE = 4
 TOURS = 20

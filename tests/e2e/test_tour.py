@@ -93,7 +93,7 @@ def test_cancelled_on_the_way(tour: Tour, style: Style) -> None:
 @pytest.mark.parametrize("style", STYLES)
 def test_services_die_in_the_middle(tour: Tour, style: Style) -> None:
     asked = requests(seed=31 + STYLES.index(style), refused_share=0.3)
-    for name in SERVICES:
+    for name in SERVICES[STYLES.index(style) :: 2]:  # each service in one of the styles
         tour.begin(8, style, asked)
         victim = next(p for p in tour.running if tour.named[p.pid] == name and p.poll() is None)
         victim.send_signal(signal.SIGKILL)
