@@ -62,6 +62,15 @@ class Watched:
 
         return self.until_true(is_so, f"{of} {state} ({because})", of, looks)
 
+    def until_todo(self, state: str, todo: str, of: Of = "pipeline", looks: int = 90) -> Verdict:
+        """The first verdict of this state that says to do that."""
+
+        def is_so() -> bool:
+            verdict = self.verdict(of)
+            return verdict.state == state and verdict.todo == todo
+
+        return self.until_true(is_so, f"{of} {state}, {todo}", of, looks)
+
     def until_wrong(self, of: Of = "pipeline", looks: int = 20) -> Verdict:
         """The first one that somebody should look at."""
         return self.until_true(lambda: self.verdict(of).state.is_wrong, f"{of} wrong", of, looks)

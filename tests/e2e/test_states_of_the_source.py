@@ -69,7 +69,8 @@ def _task_failed(watch: Watched, live: Cdc) -> None:
 def _stopped(watch: Watched, live: Cdc) -> None:
     with live.at() as at:
         at.connect.stop(live.name)
-    assert watch.until("STOPPED").todo == "`tailrace connector resume`"
+    # Between the two the tasks are gone, and the connector does not say yet that it was told so.
+    assert watch.until_todo("STOPPED", "`tailrace connector resume`")
     assert live.command("connector", "resume").returncode == 0
     watch.until("IDLE")
 
