@@ -4,7 +4,6 @@ What an append and a load cost, beside the library `eventsourcing`: `python -m b
 In one run, on one Postgres that is made for it, the rivals taking turns. About four minutes.
 """
 
-import json
 import os
 import shutil
 import statistics
@@ -19,22 +18,18 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from bench.alone import alone, keep
 from bench.eventstore_writers import KINDS, per_second, prepare
-from bench.lab import BenchFailed
-from bench.machine import describe
-from devstack import PartFailed
 from devstack.postgres import Postgres
-from devstack.process import free_ports, locked
+from devstack.process import free_ports
 from devstack.profile import PROFILES
 from eventstore.aggregate import folded, load_state, save_snapshot
 from eventstore.store import NEW, append
 from examples.bank.account import account
 from examples.bank.events import Deposited, Opened, contracts
-from tailrace.progress import Listener, shown
+from tailrace.progress import Listener
 
-ROOT = Path(__file__).parents[1]
-FOLDER = ROOT / ".tailrace" / "bench-eventstore"
-RESULTS = ROOT / "bench" / "results"
+FOLDER = Path(__file__).parents[1] / ".tailrace" / "bench-eventstore"
 WRITERS = (1, 8)
 LONG = 100_000
 PEER = "eventsourcing"
@@ -48,19 +43,10 @@ def main(
     seconds: Annotated[float, typer.Option(min=0.5, help="Of each measurement.")] = 2.0,
 ) -> None:
     """Measure on a Postgres that is made for it and gone afterwards."""
-    with shown() as tell:
-        waiting = "another bench runs here; waiting for it"
-        with locked(FOLDER.with_name("bench.lock"), lambda: tell("bench", waiting)):
-            try:
-                figures = _measure(rounds, seconds, tell)
-            except (BenchFailed, PartFailed, psycopg.Error) as error:
-                typer.echo(str(error), err=True)
-                raise typer.Exit(1) from error
-    RESULTS.mkdir(exist_ok=True)
-    file = RESULTS / "latest.eventstore.json"
-    file.write_text(json.dumps({"machine": describe(), **figures}, indent=2) + "\n")
+    with alone(FOLDER) as tell:
+        figures = _measure(rounds, seconds, tell)
     _show(figures)
-    typer.echo(f"In full: {file}", err=True)
+    keep("eventstore", figures)
 
 
 def _measure(rounds: int, seconds: float, tell: Listener) -> Figures:

@@ -8,63 +8,39 @@ minutes. `--keep` leaves the servers and pipeline files for others to look at, u
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
-import psycopg
 import typer
 
+from bench.alone import FOLDER, alone, keep, own_stack
 from bench.fleet_page import measured as page_measured
 from bench.fleet_servers import PARTITIONS, Fleet
 from bench.lab import BenchFailed, Lab
-from bench.machine import describe
-from devstack import PartFailed, Stack
-from devstack.process import locked
-from tailrace.progress import Listener, shown
+from tailrace.progress import Listener
 
-ROOT = Path(__file__).parents[1]
-FOLDER = ROOT / ".tailrace" / "bench"
-RESULTS = ROOT / "bench" / "results"
 GOALS = {"sampler_core_share": 0.05, "first_paint_ms": 1000, "update_cpu_ms": 100}
 
 
 def main(
     pipelines: Annotated[int, typer.Option(min=1, help="How many.")] = 200,
     seconds: Annotated[float, typer.Option(min=1, help="How long each part is watched.")] = 60.0,
-    keep: Annotated[bool, typer.Option(help="Measure nothing; wait for Enter.")] = False,
+    keep_them: Annotated[
+        bool, typer.Option("--keep", help="Measure nothing; wait for Enter.")
+    ] = False,
 ) -> None:
     """Measure on a stack that is made for it and gone afterwards."""
-    with shown() as tell:
-        waiting = "another bench runs here; waiting for it"
-        with locked(FOLDER.with_name("bench.lock"), lambda: tell("bench", waiting)):
-            try:
-                _run(pipelines, seconds, tell, keep=keep)
-            except (BenchFailed, PartFailed, psycopg.Error) as error:
-                typer.echo(f"{error}\nThe logs are in {FOLDER}.", err=True)
-                raise typer.Exit(1) from error
-
-
-def _run(pipelines: int, seconds: float, tell: Listener, *, keep: bool) -> None:
-    stack = Stack(FOLDER, profile="bench")
-    stack.reset(tell)
-    try:
+    with alone() as tell, own_stack(tell) as stack:
         fleet = Fleet(Lab(stack, stack.up(tell), tell, "fleet"), pipelines, FOLDER / "pipelines")
         try:
             fleet.make()
-            if keep:
+            if keep_them:
                 input(f"The pipelines are in {fleet.folder}. Enter ends this. ")
                 return
             figures = _figures(fleet, seconds, tell)
         finally:
             fleet.close()
-    finally:
-        stack.down(tell)
-    stack.reset(tell)
-    RESULTS.mkdir(exist_ok=True)
-    file = RESULTS / "latest.fleet.json"
-    file.write_text(json.dumps({"machine": describe(), **figures}, indent=2) + "\n")
     _show(figures)
-    typer.echo(f"In full: {file}", err=True)
+    keep("fleet", figures)
 
 
 def _figures(fleet: Fleet, seconds: float, tell: Listener) -> dict[str, Any]:

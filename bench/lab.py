@@ -21,6 +21,7 @@ from bench import data
 from devstack import Endpoints, Stack
 from sinks.target import load_statements
 from tailrace import schema
+from tailrace.databases import make_database
 from tailrace.progress import Listener
 
 STATEMENTS = load_statements(Path(__file__).with_name("statements.sql"))
@@ -51,8 +52,8 @@ class Lab:
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     def __post_init__(self) -> None:
-        self.source = _new_database(self.at.source, self.name)
-        self.target = _new_database(self.at.target, self.name)
+        self.source = make_database(self.at.source, self.name)
+        self.target = make_database(self.at.target, self.name)
         with psycopg.connect(self.source) as connection:
             connection.execute(STATEMENTS["make_source"])
 
@@ -202,13 +203,6 @@ class Seen(NamedTuple):
 def _reached(connection: psycopg.Connection[Any]) -> int:
     row = connection.execute(STATEMENTS["reached"]).fetchone()
     return int(row[0]) if row else -1
-
-
-def _new_database(server: str, name: str) -> str:
-    _drop_database(server, name)
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    return server.rpartition("/")[0] + "/" + name
 
 
 def _drop_database(server: str, name: str) -> None:

@@ -5,7 +5,6 @@ How fast each form of projection is built from a store of half a million events,
 its commit an event that is published 100 times a second is visible in a read model.
 """
 
-import json
 import statistics
 import subprocess
 import sys
@@ -20,13 +19,12 @@ import psycopg
 import typer
 import yaml
 
+from bench.alone import alone, keep, own_stack
 from bench.lab import WITHIN_S, BenchFailed, Lab
-from bench.machine import describe
 from connectors import operate, register
 from connectors.lifecycle import At
 from connectors.rest import Connect
-from devstack import PartFailed, Stack
-from devstack.process import free_ports, locked
+from devstack.process import free_ports
 from eventstore import store, versions
 from eventstore.projection import Projection
 from eventstore.rebuild import build
@@ -34,13 +32,9 @@ from examples.bank.events import Opened, contracts
 from examples.bank.projections import balances, deposits, turnover
 from sinks.target import load_statements
 from tailrace.config import load
-from tailrace.progress import shown
 from tailrace.source import spec_of
 from tailrace.wiring import group_of
 
-ROOT = Path(__file__).parents[1]
-FOLDER = ROOT / ".tailrace" / "bench"
-RESULTS = ROOT / "bench" / "results"
 STATEMENTS = load_statements(Path(__file__).with_suffix(".sql"))
 FORMS = {"SQL": deposits, "Python, a batch": turnover, "Python, one by one": balances}
 GOALS = {"SQL": 100_000, "Python, a batch": 30_000, "Python, one by one": 30_000, "p50_ms": 150}
@@ -57,30 +51,16 @@ def main(
     seconds: Annotated[float, typer.Option(min=1, help="Of publishing.")] = 30.0,
 ) -> None:
     """Measure on a stack that is made for it and gone afterwards."""
-    with shown() as tell:
-        waiting = "another bench runs here; waiting for it"
-        with locked(FOLDER.with_name("bench.lock"), lambda: tell("bench", waiting)):
-            stack = Stack(FOLDER, profile="bench")
-            stack.reset(tell)
-            try:
-                lab = Lab(stack, stack.up(tell), tell, NAME)
-                figures = {
-                    "size": {"events": events, "streams": streams, "rounds": rounds},
-                    "latency": _latency(lab, seconds),
-                    "events_per_s": _replays(lab, events, streams, rounds),
-                    "goals": GOALS,
-                }
-            except (BenchFailed, PartFailed, psycopg.Error) as error:
-                typer.echo(f"{error}\nThe logs are in {FOLDER}.", err=True)
-                raise typer.Exit(1) from error
-            finally:
-                stack.down(tell)
-            stack.reset(tell)
-    RESULTS.mkdir(exist_ok=True)
-    file = RESULTS / "latest.projections.json"
-    file.write_text(json.dumps({"machine": describe(), **figures}, indent=2) + "\n")
+    with alone() as tell, own_stack(tell) as stack:
+        lab = Lab(stack, stack.up(tell), tell, NAME)
+        figures = {
+            "size": {"events": events, "streams": streams, "rounds": rounds},
+            "latency": _latency(lab, seconds),
+            "events_per_s": _replays(lab, events, streams, rounds),
+            "goals": GOALS,
+        }
     _show(figures)
-    typer.echo(f"In full: {file}", err=True)
+    keep("projections", figures)
 
 
 def _show(figures: dict[str, Any]) -> None:

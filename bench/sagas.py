@@ -5,7 +5,6 @@ How long a tour takes when ten a second are asked for, and how many a second can
 real outboxes, Debezium and Kafka. Five steps: three at once, the payment, the tickets.
 """
 
-import json
 import statistics
 import threading
 import time
@@ -16,22 +15,18 @@ from uuid import uuid4
 import psycopg
 import typer
 
+from bench.alone import FOLDER, alone, keep, own_stack
 from bench.lab import BenchFailed
-from bench.machine import cpu_s, describe
-from connectors.errors import ConnectorError
-from devstack import PartFailed, Stack
-from devstack.process import locked
+from bench.machine import cpu_s
+from devstack import Stack
 from examples.tour.booking import BookTour, office
 from examples.tour.load import requests
 from sagas.orchestrator import start
 from sagas.protocol import Style
 from sinks.target import load_statements
-from tailrace.progress import Listener, shown
+from tailrace.progress import Listener
 from tailrace.tour import SERVICES, Tour
 
-ROOT = Path(__file__).parents[1]
-FOLDER = ROOT / ".tailrace" / "bench"
-RESULTS = ROOT / "bench" / "results"
 STATEMENTS = load_statements(Path(__file__).with_suffix(".sql"))
 STYLES: tuple[Style, ...] = ("orchestrated", "choreographed")
 GOALS = {"sagas_per_s": 100, "p50_ms": 600}
@@ -55,24 +50,10 @@ def main(
     rounds: Annotated[int, typer.Option(min=1, help="Of each, the styles in turn.")] = 2,
 ) -> None:
     """Measure on a stack that is made for it and gone afterwards."""
-    with shown() as tell:
-        waiting = "another bench runs here; waiting for it"
-        with locked(FOLDER.with_name("bench.lock"), lambda: tell("bench", waiting)):
-            stack = Stack(FOLDER, profile="bench")
-            stack.reset(tell)
-            try:
-                figures = _measure(stack, tell, seconds, rate, many, rounds)
-            except (BenchFailed, PartFailed, ConnectorError, psycopg.Error) as error:
-                typer.echo(f"{error}\nThe logs are in {FOLDER}.", err=True)
-                raise typer.Exit(1) from error
-            finally:
-                stack.down(tell)
-            stack.reset(tell)
-    RESULTS.mkdir(exist_ok=True)
-    file = RESULTS / "latest.sagas.json"
-    file.write_text(json.dumps({"machine": describe(), **figures, "goals": GOALS}, indent=2) + "\n")
+    with alone() as tell, own_stack(tell) as stack:
+        figures = _measure(stack, tell, seconds, rate, many, rounds)
     _show(figures)
-    typer.echo(f"In full: {file}", err=True)
+    keep("sagas", figures | {"goals": GOALS})
 
 
 def _measure(

@@ -148,13 +148,6 @@ SELECT count(*) FROM (
 -- How far a rebuild has to read.
 SELECT coalesce(max(seq), 0) FROM eventstore.events;
 
--- name: writers
--- Who has appended and not ended, but for those that have not begun to commit, since they are idle.
-SELECT l.virtualtransaction FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
-WHERE l.relation = 'eventstore.events'::regclass AND l.mode = 'RowExclusiveLock' AND l.granted
-AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-AND a.state IS DISTINCT FROM 'idle in transaction';
-
 -- name: copy_events
 -- A window of the store, in the order in which it is read.
 COPY (

@@ -6,7 +6,6 @@ that the snapshot lacks was committed after it, so it stands in the log behind t
 stands there and was read as well is known by its stream's position, and dropped.
 """
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +14,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from connectors.spec import EVENTS
 from consumer.event import TopicPartition
 from eventstore import versions
 from eventstore.projecting import blamed, connect, load_batch, project, run_statement
@@ -23,15 +23,14 @@ from eventstore.recorded import Stored
 from eventstore.versions import STATEMENTS, State
 from sinks import refusal
 from sinks.marks import Connection, create_schema
+from sinks.writers import await_writers
 
 WINDOW = 10_000  # events of one transaction: what it has replaced can be cleared only after it
 SQL_WINDOW = 50_000  # one statement over more of them costs less an event
 RUN_BYTES = 1 << 20  # of events' data that pass through Python at once
 WRITERS_WITHIN_S = 30.0
-LOOK_EVERY_S = 0.02
 NO_LIMIT = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"
 
-pause = time.sleep
 Ends = Callable[[], Mapping[TopicPartition, int]]
 Progress = Callable[[int, int], None]
 """Called with how far the store was read, and how far it has to be; both in `seq`."""
@@ -83,25 +82,13 @@ def build(
 
 
 def _await_writers(store: Connection) -> None:
-    """
-    A commit is in the log before it is in a snapshot, by as long as it waits for a standby. So
-    whoever may be committing when the ends are known is waited for.
-    """
-    until_s = time.monotonic() + WRITERS_WITHIN_S
-    open_ = _writers(store)
-    while open_:
-        if time.monotonic() > until_s:
-            raise Unsettled(
-                f"{len(open_)} transaction(s) that append events have been at work for more than "
-                f"{WRITERS_WITHIN_S:.0f} s: wait for their ends, see why they take so long "
-                "(pg_stat_activity; a standby that is away?), and build again"
-            )
-        pause(LOOK_EVERY_S)
-        open_ &= _writers(store)
-
-
-def _writers(store: Connection) -> set[str]:
-    return {name for (name,) in store.execute(STATEMENTS["writers"])}
+    """Whoever may be committing when the ends are known."""
+    if left := await_writers(store, EVENTS, WRITERS_WITHIN_S):
+        raise Unsettled(
+            f"{left} transaction(s) that append events have been at work for more than "
+            f"{WRITERS_WITHIN_S:.0f} s: wait for their ends, see why they take so long "
+            "(pg_stat_activity; a standby that is away?), and build again"
+        )
 
 
 @dataclass(frozen=True, slots=True)

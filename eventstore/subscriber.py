@@ -58,21 +58,6 @@ class Received(Generic[E]):
     aggregate: str | None = None
 
 
-def received_as(said: Envelope, event: Event) -> Received[Any]:
-    """The event with what its envelope says of it."""
-    return Received(
-        event,
-        said.id,
-        said.type,
-        said.version,
-        said.source,
-        said.subject,
-        said.time,
-        said.meta,
-        said.aggregate,
-    )
-
-
 Handler = Callable[[psycopg.Connection[Any], Received[Any]], None]
 H = TypeVar("H", bound=Handler)
 
@@ -118,10 +103,24 @@ class Subscriber:
     def received(self, said: Envelope) -> Received[Any]:
         """The event itself. Raises Unreadable."""
         try:
-            event = self._of(said.type).decode(said.type, said.version, said.data)
+            event = self.contracts_of(said).decode(said.type, said.version, said.data)
         except Invalid as invalid:
             raise Unreadable(str(invalid)) from None
-        return received_as(said, event)
+        return Received(
+            event,
+            said.id,
+            said.type,
+            said.version,
+            said.source,
+            said.subject,
+            said.time,
+            said.meta,
+            said.aggregate,
+        )
+
+    def contracts_of(self, said: Envelope) -> Contracts:
+        """Those of an event that is wanted. Raises Unreadable."""
+        return self._of(said.type)
 
     def wants(self, said: Envelope) -> bool:
         """Whether it is for this consumer; all others are passed over."""
@@ -129,6 +128,10 @@ class Subscriber:
 
     def ready(self, tx: psycopg.Connection[Any]) -> None:
         """Before the first events are read. Raises Refused where this code must not run."""
+
+    def work_beside(self, dsn: str) -> Sequence[Callable[[], None]]:
+        """Begins what has to be done without being told, and returns what ends it."""
+        return ()
 
     def handle(self, tx: psycopg.Connection[Any], events: Sequence["Arrived"]) -> None:
         """

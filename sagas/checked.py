@@ -17,7 +17,7 @@ def hears(plan: Plan, style: Style) -> Mapping[str, frozenset[str]]:
     whose steps come before or after its own; the pivot's hears every refusal before it.
     """
     if style == "orchestrated":
-        return {_who(plan, i): frozenset() for i in range(len(plan.steps))}
+        return {step.participant: frozenset() for step in plan.steps}
     found: dict[str, set[str]] = defaultdict(set)
     for i in range(len(plan.steps)):
         near = set(plan.preceding[i])
@@ -25,7 +25,7 @@ def hears(plan: Plan, style: Style) -> Mapping[str, frozenset[str]]:
             near |= plan.following[i] - plan.after_pivot
         if i == plan.pivot:
             near |= set(range(len(plan.steps))) - plan.after_pivot - {i}
-        found[_who(plan, i)] |= {_who(plan, n) for n in near}
+        found[plan.steps[i].participant] |= {plan.steps[n].participant for n in near}
     return {who: frozenset(of) for who, of in found.items()}
 
 
@@ -71,7 +71,3 @@ def mermaid(plan: Plan) -> str:
         lines.append(f'  {step.name}{opens}"{text}"{closes}')
         lines += [f"  {before} --> {step.name}" for before in step.after or ("begin",)]
     return "\n".join(lines)
-
-
-def _who(plan: Plan, i: int) -> str:
-    return plan.steps[i].action.partition(".")[0]

@@ -20,8 +20,8 @@ from sagas import log
 from sagas.declared import Action
 from sagas.fence import Direction, Fence, act_on
 from sagas.log import Entry
-from sagas.wire import Address, Failed, Undone, Voided, message_id, own_words
-from sinks.target import load_statements
+from sagas.wire import Address, Failed, Undone, Voided, is_own_word, message_id, own_words
+from sinks.target import columns, load_statements
 
 STATEMENTS = load_statements(Path(__file__).with_name("commands.sql"))
 TABLES = {"sagas.fence": STATEMENTS["schema"]}
@@ -85,7 +85,7 @@ class Known(msgspec.Struct):
 def run(tx: Connection, handlers: Handlers, commands: Sequence[Told]) -> None:
     """In their order; the caller commits. What fails is answered as FAILED, and leaves nothing."""
     first = {told.key: told for told in reversed(commands)}
-    keys = _columns(first)
+    keys = columns(first)
     types = [told.at.type for told in first.values()]
     actions = [told.at.action for told in first.values()]
     tx.execute(STATEMENTS["take"], [*keys, types, actions])
@@ -167,7 +167,7 @@ class _Work:
 
     def _answer(self, told: Told, known: Known, action: Action) -> None:
         name = known.answer_type or ""
-        contract = (own_words if name.startswith("saga.") else action.contracts)[name]
+        contract = (own_words if is_own_word(name) else action.contracts)[name]
         self._say(told, known.state or "FAILED", contract, known.answer or "{}")
 
     def _failed(self, told: Told, error: Exception) -> None:
@@ -203,16 +203,12 @@ class _Work:
             rows = [
                 (*key, *msgspec.structs.astuple(self.fences[key])) for key in sorted(self.decided)
             ]
-            self.tx.execute(STATEMENTS["decide"], _columns(rows))
+            self.tx.execute(STATEMENTS["decide"], columns(rows))
         if undecided := [key for key, known in self.fences.items() if known.state is None]:
-            self.tx.execute(STATEMENTS["forget"], _columns(undecided))
+            self.tx.execute(STATEMENTS["forget"], columns(undecided))
         if self.answers:
             send(self.tx, self.answers)
         log.append(self.tx, self.entries)
-
-
-def _columns(rows: Any) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
 
 
 @contextmanager

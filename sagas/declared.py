@@ -15,6 +15,7 @@ from uuid import UUID
 
 from eventstore.contracts import Contracts, Event
 from sagas.plan import Plan, PlanError, PlannedStep
+from sagas.wire import is_own_word, own_words
 
 R = TypeVar("R", bound=Event)
 
@@ -143,6 +144,12 @@ class Saga:
         cls.plan.check()
         for wrong in _wrong(cls.plan, cls.steps):
             raise PlanError(f"saga {name}: {wrong}")
+
+    @classmethod
+    def contracts_of(cls, step: str, event: str) -> Contracts:
+        """Those of what is said of a step: the participant's own, or the words of all sagas."""
+        there = cls.steps.get(step)
+        return own_words if there is None or is_own_word(event) else there.action.contracts
 
 
 def _wrong(plan: Plan, steps: Mapping[str, Step]) -> Iterable[str]:

@@ -19,7 +19,7 @@ from sagas.fence import Direction, Fence
 from sagas.plan import Plan
 from sagas.reaction import is_fatal, reaction
 from sagas.wire import Address, Begun
-from sinks.target import load_statements
+from sinks.target import columns, load_statements
 
 STATEMENTS = load_statements(Path(__file__).with_name("following.sql"))
 TABLES = {"sagas.heard": STATEMENTS["schema"]}
@@ -59,7 +59,7 @@ class Known:
     def turns(self, participant: str) -> Iterable[Turn]:
         """What is to be done now of this participant's steps."""
         for i, planned in enumerate(self.plan.steps):
-            if planned.action.partition(".")[0] != participant:
+            if planned.participant != participant:
                 continue
             if (direction := reaction(self.plan, i, self.heard)) is not None:
                 at = Address(
@@ -80,7 +80,7 @@ def concerns(plan: Plan, participant: str, of: Address) -> bool:
     i = plan.index.get(of.step)
     if i is None:
         return False
-    own = [n for n, step in enumerate(plan.steps) if step.action.partition(".")[0] == participant]
+    own = [n for n, step in enumerate(plan.steps) if step.participant == participant]
     return of.word != "DONE" or any(i in plan.preceding[n] for n in own)
 
 
@@ -90,19 +90,15 @@ def hear(
     """Notes what was heard, and returns all that is known of these sagas, if they have begun."""
     begun = [each for each in hearings if isinstance(each.event, Begun)]
     if begun:
-        tx.execute(STATEMENTS["begun"], _columns(map(_begun, begun)))
+        tx.execute(STATEMENTS["begun"], columns(map(_begun, begun)))
     said = [each for each in hearings if each.of.word in ANSWERS]
     newest = {(each.saga, each.of.step): each for each in said}
     if newest:
-        tx.execute(STATEMENTS["heard"], _columns(map(_heard, newest.values())))
+        tx.execute(STATEMENTS["heard"], columns(map(_heard, newest.values())))
     if over := [each.saga for each in hearings if each.of.word == "ended"]:
         tx.execute(STATEMENTS["over"], {"ids": over})
     rows = tx.execute(STATEMENTS["known"], [list({each.saga for each in hearings})])
     return [_known(sagas, *row) for row in rows if row[1] in sagas]
-
-
-def _columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def _begun(each: Hearing) -> tuple[Any, ...]:

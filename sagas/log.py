@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import psycopg
 
-from sinks.target import load_statements
+from sinks.target import columns, load_statements
 
 STATEMENTS = load_statements(Path(__file__).with_name("log.sql"))
 TABLES = {"sagas.log": STATEMENTS["schema"]}
@@ -71,7 +71,7 @@ def append(tx: Connection, entries: Sequence[Entry]) -> None:
         seq += 1
         chain = link(chain, seq, entry, at)
         rows.append((seq, *msgspec.structs.astuple(entry), at, chain))
-    tx.execute(STATEMENTS["append"], [list(column) for column in zip(*rows, strict=True)])
+    tx.execute(STATEMENTS["append"], columns(rows))
 
 
 def link(before: bytes, seq: int, entry: Entry, at: datetime) -> bytes:

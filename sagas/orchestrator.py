@@ -6,7 +6,7 @@ of many transitions; several orchestrators share the partitions of one consumer 
     start(tx, tours, BookTour, TourRequested(...))  # in the transaction of your own writes
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, LiteralString
@@ -15,10 +15,10 @@ from uuid import UUID, uuid4
 import msgspec
 import psycopg
 
-from consumer.errors import Refused, Unreadable
-from eventstore.contracts import Contracts, Event, Invalid
+from consumer.errors import Refused
+from eventstore.contracts import Contracts, Event
 from eventstore.envelope import Envelope
-from eventstore.subscriber import Arrived, Received, Refuse, Subscriber, place, received_as
+from eventstore.subscriber import Arrived, Received, Refuse, Subscriber, place
 from sagas import instances, log, protocol
 from sagas.declared import Saga
 from sagas.instances import Instance, Result
@@ -43,24 +43,17 @@ class Orchestrator(Subscriber):
         of = address(said.aggregate)
         return of is not None and of.type in self.sagas and of.word in WORDS
 
-    def received(self, said: Envelope) -> Received[Any]:
-        """The event is checked, and kept as it came."""
+    def contracts_of(self, said: Envelope) -> Contracts:
         of = address(said.aggregate)
         assert of is not None
         saga_id(said.subject)
-        try:
-            event = self._contracts_of(of.type, of.step, said.type).decode(
-                said.type, said.version, said.data
-            )
-        except Invalid as invalid:
-            raise Unreadable(str(invalid)) from None
-        return received_as(said, event)
+        return self.sagas[of.type].contracts_of(of.step, said.type)
 
-    def _contracts_of(self, type_: str, step: str, event: str) -> Contracts:
-        steps = self.sagas[type_].steps
-        if event.startswith("saga.") or step not in steps:
-            return own_words
-        return steps[step].action.contracts
+    def work_beside(self, dsn: str) -> Sequence[Callable[[], None]]:
+        """The timers of its sagas."""
+        from sagas.timers import Timers  # which needs this module
+
+        return (Timers(dsn, self).close,)
 
     def ready(self, tx: Connection) -> None:
         """Raises Refused where a saga that is not over needs what this code no longer has."""

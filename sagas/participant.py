@@ -22,7 +22,7 @@ from consumer import errors
 from consumer.errors import Unreadable
 from eventstore.contracts import Contracts, Event, Invalid
 from eventstore.envelope import Envelope
-from eventstore.subscriber import Arrived, Received, Refuse, Subscriber, place, received_as
+from eventstore.subscriber import Arrived, Received, Refuse, Subscriber, place
 from sagas import commands, following, log
 from sagas.commands import Connection, Do, Handlers, Refused, Told, UndoIt
 from sagas.declared import Action, Saga
@@ -99,28 +99,19 @@ class Participant(Subscriber):
         is_of_all = of.word in ("begun", "ended")
         return is_of_all or following.concerns(saga.plan, self.name, of)
 
-    def received(self, said: Envelope) -> Received[Any]:
+    def contracts_of(self, said: Envelope) -> Contracts:
         of = address(said.aggregate)
         assert of is not None
         saga_id(said.subject)
-        try:
-            event = self._contracts_of(of, said.type).decode(said.type, said.version, said.data)
-        except Invalid as invalid:
-            raise Unreadable(str(invalid)) from None
-        return received_as(said, event)
-
-    def _contracts_of(self, of: Address, event: str) -> Contracts:
-        """Raises Unreadable."""
         if of.word in ("do", "undo"):
             action = self.written.actions.get(of.action)
             if action is None:
                 raise Unreadable(f"{self.name} has no action {of.action:.80}: update this service")
             wanted = action.takes.contract.name if of.word == "do" else Undo.contract.name
-            if event != wanted:
-                raise Unreadable(f"{event:.80} is no command of {of.action}")
+            if said.type != wanted:
+                raise Unreadable(f"{said.type:.80} is no command of {of.action}")
             return action.contracts if of.word == "do" else own_words
-        step = self._sagas[of.type].steps.get(of.step)
-        return own_words if event.startswith("saga.") or step is None else step.action.contracts
+        return self._sagas[of.type].contracts_of(of.step, said.type)
 
     def handle(self, tx: Connection, events: Sequence[Arrived]) -> None:
         told: list[Told] = []

@@ -9,6 +9,8 @@ from graphlib import CycleError, TopologicalSorter
 
 import msgspec
 
+MOST_WAIT_S = 300.0
+
 
 class PlanError(ValueError):
     """A plan that cannot work; the sentence says which step, why, and what to do."""
@@ -30,6 +32,15 @@ class PlannedStep(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float = 5.0
     tries: int = 6
     undo_tries: int = 12
+
+    @property
+    def participant(self) -> str:
+        """Whose action it is."""
+        return self.action.partition(".")[0]
+
+    def wait_s(self, tries: int) -> float:
+        """How long an answer to so many tries is waited for."""
+        return min(self.timeout_s * 2.0 ** max(tries - 1, 0), MOST_WAIT_S)
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):

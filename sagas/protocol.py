@@ -175,7 +175,7 @@ def may_be_under_way(plan: Plan, saga: Saga, i: int) -> bool:
     return status in (*_DOING, *_UNDOING) or (status == "PENDING" and saga.style == "choreographed")
 
 
-def may_stand(saga: Saga, step: Step) -> bool:
+def may_stand(step: Step) -> bool:
     """Whether there may be an effect to undo: also where no answer came."""
     return step.status in ("DONE", "UNKNOWN")
 
@@ -283,7 +283,7 @@ def _abort(plan: Plan, saga: Saga, effects: Effects) -> tuple[Saga, Effects]:
 
 def _unwind(plan: Plan, saga: Saga, effects: Effects) -> tuple[Saga, Effects]:
     for i in reversed(range(len(saga.steps))):
-        if may_stand(saga, saga.steps[i]) and is_clear(plan, saga, i):
+        if may_stand(saga.steps[i]) and is_clear(plan, saga, i):
             saga = _with(saga, i, Step("UNDO_SENT", 1))
             is_own = saga.style == "choreographed"
             effects += (Await(i) if is_own else Send(i, "undo"),)

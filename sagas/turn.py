@@ -23,7 +23,6 @@ from sagas.log import Entry
 from sagas.protocol import Await, Effect, Input, Keep, Reply, Send
 from sagas.wire import Address, Begun, Ended, Undo, message_id, own_words
 
-MOST_WAIT_S = 300.0
 SOON_S = 0.5  # after code that raised, doubled each time
 
 Connection = psycopg.Connection[Any]
@@ -104,7 +103,7 @@ class Turn:
         if isinstance(effect, Keep):
             row.result = result
             return
-        wait_s = min(planned.timeout_s * 2 ** max(row.tries - 1, 0), MOST_WAIT_S)
+        wait_s = planned.wait_s(row.tries)
         if isinstance(effect, Await) and row.due is not None:  # it was asked, and its code raised
             wait_s = min(SOON_S * 2 ** max(row.tries - 1, 0), wait_s)
         row.due = self._now + timedelta(seconds=wait_s)

@@ -19,6 +19,11 @@ own_words = Contracts("saga")
 """What is said in no domain's words."""
 
 
+def is_own_word(event: str) -> bool:
+    """Whether an event of that name is one of these."""
+    return event.startswith(f"{own_words.source}.")
+
+
 @own_words.event("saga.undo")
 class Undo(Event):
     """Undo the step, or see to it that it can't be done any more."""

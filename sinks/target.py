@@ -1,7 +1,7 @@
 """The tables of a Postgres target: what they look like, and the statements that write them."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, LiteralString
@@ -24,6 +24,11 @@ def load_statements(path: Path) -> Mapping[str, LiteralString]:
         name: re.sub(r"^--.*\n", "", body, flags=re.MULTILINE).strip().rstrip(";")
         for name, body in zip(parts[1::2], parts[2::2], strict=True)
     }
+
+
+def columns(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
+    """Of at least one row, a list for each column, as `unnest` takes them."""
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 STATEMENTS = load_statements(Path(__file__).with_name("postgres.sql"))

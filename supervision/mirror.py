@@ -7,10 +7,8 @@ position, so that whatever streams comes above it and wins.
 """
 
 import hashlib
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from threading import Event
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -20,15 +18,14 @@ from psycopg import sql
 
 from consumer.event import START, Position
 from sinks.target import load_statements, read_targets
+from sinks.writers import await_writers
 from supervision.digests import Side, same_texts, snapshot
 
 STATEMENTS = load_statements(Path(__file__).with_name("mirror.sql"))
 WRITERS_WITHIN_S = 10.0
-LOOK_EVERY_S = 0.02
 PATIENCE = "SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '30s'"
 WHOLE = frozenset(("int2", "int4", "int8"))
 WORDS = frozenset(("text", "varchar", "uuid"))
-pause = Event().wait
 
 Connection = psycopg.Connection[Any]
 Texts = list[str | None]
@@ -100,21 +97,12 @@ class Mirror:
         ]
 
     def _await_writers(self) -> None:
-        until_s = time.monotonic() + WRITERS_WITHIN_S
-        open_ = self._writers()
-        while open_:
-            if time.monotonic() > until_s:
-                raise Unsettled(
-                    f"{len(open_)} transaction(s) that write {self.table} do not end within"
-                    f" {WRITERS_WITHIN_S:.0f} s"
-                )
-            pause(LOOK_EVERY_S)
-            open_ &= self._writers()
-
-    def _writers(self) -> set[str]:
-        name = sql.Identifier(*self.table.split(".", 1)).as_string(None)
-        with self._source.transaction():
-            return {row[0] for row in self._source.execute(STATEMENTS["writers"], [name])}
+        table = sql.Identifier(*self.table.split(".", 1)).as_string(None)
+        if left := await_writers(self._source, table, WRITERS_WITHIN_S):
+            raise Unsettled(
+                f"{left} transaction(s) that write {self.table} do not end within"
+                f" {WRITERS_WITHIN_S:.0f} s"
+            )
 
     def mend(self, finding: Finding, log: Callable[[str | None], None]) -> Outcome:
         """

@@ -3,6 +3,7 @@
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from tailrace.exits import TRY_AGAIN, Problem
 
@@ -33,3 +34,12 @@ def why(error: psycopg.Error) -> str:
     lines = [line.strip().removeprefix("connection failed: ") for line in str(error).splitlines()]
     told = [line for line in lines if line and not line.startswith("Is the server running")]
     return (error.diag.message_primary or (told or [type(error).__name__])[-1]).rstrip(".")
+
+
+def make_database(server: str, name: str) -> str:
+    """An empty one on the server of a DSN, in place of any of that name; returns its DSN."""
+    database = sql.Identifier(name)
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(database))
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(database))
+    return server.rpartition("/")[0] + "/" + name

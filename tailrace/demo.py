@@ -21,7 +21,6 @@ from typing import Any
 import msgspec
 import psycopg
 import yaml
-from psycopg import sql
 
 from connectors import operate, register
 from connectors.lifecycle import At
@@ -33,6 +32,7 @@ from examples.shop import database
 from examples.shop.load import Load, Report
 from tailrace import schema
 from tailrace.config import Dashboard, Pipeline, load
+from tailrace.databases import make_database
 from tailrace.exits import Problem
 from tailrace.progress import Listener
 from tailrace.source import spec_of
@@ -98,8 +98,8 @@ class Demo:
         self._stack.reset()
         endpoints = self._stack.up(self._say)
         self._say("shop", "creating two databases and filling one")
-        source = _fresh(endpoints.source, NAME)
-        target = _fresh(endpoints.target, f"{NAME}_{SINK}")
+        source = make_database(endpoints.source, NAME)
+        target = make_database(endpoints.target, f"{NAME}_{SINK}")
         with psycopg.connect(source) as connection:
             database.create(connection)
             database.fill(connection)
@@ -245,13 +245,6 @@ class Demo:
             psycopg.connect(self.pipeline.source.dsn, autocommit=True) as source,
         ):
             yield At(connect, source)
-
-
-def _fresh(server: str, name: str) -> str:
-    """A new database; returns its DSN."""
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    return server.rpartition("/")[0] + "/" + name
 
 
 def figures(story: Story) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """When has a sink everything that was committed in the source until now?"""
 
 import time
+from collections.abc import Mapping, Sequence
 from threading import Event
 
 from connectors.errors import ConnectorError
@@ -9,7 +10,7 @@ from connectors.rest import Connect
 from connectors.spec import ConnectorSpec
 from consumer.event import TopicPartition
 from tailrace.asking import Away, database
-from tailrace.config import Pipeline
+from tailrace.config import Kafka, Pipeline
 from tailrace.lag_sources import read_sink
 from tailrace.logs import log_reader, read_kafka
 from tailrace.wiring import topics_of
@@ -37,7 +38,10 @@ def await_passed(pipeline: Pipeline, spec: ConnectorSpec, sink: str, within_s: f
     with log_reader(pipeline.kafka) as reader:
         topics = topics_of(pipeline, sink)
         ends = {at: end for topic in topics for at, end in reader.ends(topic).items()}
-    while short := _short_of(pipeline, spec, sink, ends):
+    once = spec.exactly_once
+    while short := short_of(
+        pipeline.kafka, topics, read_sink(pipeline, sink), ends, exactly_once=once
+    ):
         where = ", ".join(f"{at.topic}[{at.partition}]" for at in short)
         _pause(until_s, f"sink {sink} has not come so far in {where}", within_s)
 
@@ -57,16 +61,19 @@ def _is_captured(spec: ConnectorSpec, lsn: int) -> bool:
     return any(at > lsn for at in stored if at is not None)
 
 
-def _short_of(
-    pipeline: Pipeline, spec: ConnectorSpec, sink: str, ends: dict[TopicPartition, int]
+def short_of(
+    kafka: Kafka,
+    topics: Sequence[str],
+    reached: Mapping[TopicPartition, int],
+    ends: Mapping[TopicPartition, int],
+    *,
+    exactly_once: bool,
 ) -> list[TopicPartition]:
-    """Where the sink lacks a record; the marker that ends a transaction of Kafka's is none."""
-    reached = read_sink(pipeline, sink)
+    """Where a sink lacks a record; the marker that ends a transaction of Kafka's is none."""
     short = [at for at, end in ends.items() if reached.get(at, 0) < end]
-    if not short or not spec.exactly_once:
+    if not short or not exactly_once:
         return short
-    wanted = {sink: (topics_of(pipeline, sink), reached)}
-    logs = read_kafka(pipeline.kafka, wanted, spec.heartbeat_topic).logs[sink]
+    logs = read_kafka(kafka, {"": (topics, reached)}, "none").logs[""]
     return [
         at
         for at in short

@@ -41,7 +41,7 @@ from tailrace.parked.letter import Letter
 from tailrace.parked.letters import Groups, Pages
 from tailrace.read_models import ReadModel
 from tailrace.schema import Change as TableChange
-from tailrace.supervising import Swept
+from tailrace.sweeps import Swept
 from tailrace.trace.view import Trace
 from tailrace.watch.view import Pipeline
 

@@ -3,6 +3,7 @@ The tour of `examples/tour` on the servers of one stack: six databases, each cap
 of its own, and a process for each service. Demo, tests and bench run it.
 """
 
+import os
 import secrets
 import subprocess
 import sys
@@ -16,7 +17,6 @@ from uuid import UUID
 
 import psycopg
 import yaml
-from psycopg import sql
 
 from connectors import operate, register
 from connectors.lifecycle import At
@@ -31,6 +31,7 @@ from sagas.protocol import Style
 from sinks.target import load_statements
 from tailrace import events_topic, schema
 from tailrace.config import Pipeline, load
+from tailrace.databases import make_database
 from tailrace.progress import Listener
 from tailrace.source import spec_of
 
@@ -88,7 +89,7 @@ class Tour:
         self.folder.mkdir(parents=True, exist_ok=True)
         for name in SERVICES:
             self.say(name, "database and outbox")
-            dsn = _fresh(self.at.source, f"{self.prefix}{name}")
+            dsn = make_database(self.at.source, f"{self.prefix}{name}")
             file = self._write(name, dsn)
             service = self.services[name] = Service(name, dsn, file, load(file, env={}))
             with psycopg.connect(dsn) as connection:
@@ -109,7 +110,9 @@ class Tour:
             *("--sink", SINK, "--instance", instance),
         ]
         with self._log(name) as log:
-            process = subprocess.Popen(words, stdout=log, stderr=log, env=_environment(environment))
+            process = subprocess.Popen(
+                words, stdout=log, stderr=log, env={**os.environ, **environment}
+            )
         self.running.append(process)
         self.named[process.pid] = name
         return process
@@ -164,16 +167,12 @@ class Tour:
             connection.execute(STATEMENTS["fill_stock"], values)
         if name == "payment":
             connection.execute(STATEMENTS["fill_accounts"], [BALANCE_CENTS, CUSTOMERS])
-        service = self.services[name]
-        connection.commit()
-        with psycopg.connect(service.dsn) as source:
-            changes = schema.plan_of(source, connection, service.pipeline.sinks[SINK])
-        schema.apply(connection, changes)
+        sink = self.services[name].pipeline.sinks[SINK]
+        schema.apply(connection, schema.plan_of(connection, connection, sink))
 
     def _write(self, name: str, dsn: str) -> Path:
         host, _, port = self.at.source_for_connect.rpartition(":")
-        module = "examples.tour.booking:office" if name == "tours" else ""
-        topics = HEARS[name]
+        module = "booking:office" if name == "tours" else f"services:{name}"
         text = yaml.safe_dump(
             {
                 "pipeline": f"{self.prefix}{name}",
@@ -192,8 +191,8 @@ class Tour:
                     SINK: {
                         "type": "subscriber",
                         "dsn": dsn,
-                        "module": module or f"examples.tour.services:{name}",
-                        "topics": [f"{self.prefix}{each}.events" for each in topics],
+                        "module": f"examples.tour.{module}",
+                        "topics": [f"{self.prefix}{each}.events" for each in HEARS[name]],
                     }
                 },
                 "health": {"port": 0},
@@ -214,17 +213,3 @@ class Tour:
 
     def _log(self, name: str) -> IO[bytes]:
         return (self.folder / f"{name}.log").open("ab")
-
-
-def _environment(more: Mapping[str, str]) -> dict[str, str]:
-    import os
-
-    return {**os.environ, **more}
-
-
-def _fresh(server: str, name: str) -> str:
-    database = sql.Identifier(name)
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(database))
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(database))
-    return server.rpartition("/")[0] + "/" + name

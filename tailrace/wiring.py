@@ -5,7 +5,6 @@ Nothing else in the project knows which adapter stands behind a seam.
 """
 
 import re
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -147,14 +146,5 @@ def _subscriber(settings: SubscriberSink, group: str, reached: Reached) -> _Part
 
     subscriber = named.load(settings.module, Subscriber)
     sink = subscriber_sink.SubscriberSink(settings.dsn, group, subscriber, reached=reached)
-    closes = _timers(settings.dsn, subscriber)
-    return _Parts(EventDecoder(subscriber), SinkDecides(), sink, closes)
-
-
-def _timers(dsn: str, subscriber: object) -> Sequence[Callable[[], None]]:
-    if "sagas.orchestrator" not in sys.modules:  # then no module of the user's declares any
-        return ()
-    from sagas.orchestrator import Orchestrator
-    from sagas.timers import Timers
-
-    return (Timers(dsn, subscriber).close,) if isinstance(subscriber, Orchestrator) else ()
+    beside = subscriber.work_beside(settings.dsn)
+    return _Parts(EventDecoder(subscriber), SinkDecides(), sink, beside)

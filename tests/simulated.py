@@ -33,7 +33,6 @@ from sagas.reaction import reaction
 
 PATIENCE_S = 60.0
 """After which a person resumes what is parked."""
-MOST_WAIT_S = 300.0
 LONGEST_S = 5_000.0
 """What has not ended by then never will."""
 
@@ -161,7 +160,7 @@ class Simulated:
                 self._put("commands", "command", number, i, effect.direction)
             if isinstance(effect, Send | Await):
                 tries = self.runs[number].saga.steps[i].tries
-                wait_s = min(self.plan.steps[i].timeout_s * 2 ** (tries - 1), MOST_WAIT_S)
+                wait_s = self.plan.steps[i].wait_s(tries)
                 self._later(wait_s, "input", number, TimedOut(i, tries))
 
     # The participants' side

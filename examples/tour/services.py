@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 
+from eventstore.contracts import Event
 from examples.tour.booking import BookTour
 from examples.tour.contracts import (
     CarReserved,
@@ -33,6 +34,7 @@ from examples.tour.contracts import (
 from sagas.participant import Participant, Refused
 
 Tx = psycopg.Connection[Any]
+Reserve = ReserveSeats | ReserveRooms | ReserveCar
 
 flight = Participant("flight")
 hotel = Participant("hotel")
@@ -63,12 +65,6 @@ def hold_seats(tx: Tx, asked: ReserveSeats) -> SeatsReserved:
     return SeatsReserved(flight=asked.flight, seats=asked.seats, price_cents=price_cents)
 
 
-@flight.undoes(reserve_seats)
-def release_seats(tx: Tx, asked: ReserveSeats, given: SeatsReserved) -> None:
-    """They are free again."""
-    tx.execute(CANCEL, [asked.tour])
-
-
 @hotel.does(reserve_rooms)
 def hold_rooms(tx: Tx, asked: ReserveRooms) -> RoomsReserved:
     """Rooms, if there are so many left."""
@@ -76,12 +72,6 @@ def hold_rooms(tx: Tx, asked: ReserveRooms) -> RoomsReserved:
     if price_cents is None:
         raise Refused(HotelFull(hotel=asked.hotel))
     return RoomsReserved(hotel=asked.hotel, rooms=asked.rooms, price_cents=price_cents)
-
-
-@hotel.undoes(reserve_rooms)
-def release_rooms(tx: Tx, asked: ReserveRooms, given: RoomsReserved) -> None:
-    """They are free again."""
-    tx.execute(CANCEL, [asked.tour])
 
 
 @car.does(reserve_car)
@@ -93,9 +83,11 @@ def hold_car(tx: Tx, asked: ReserveCar) -> CarReserved:
     return CarReserved(car=asked.car, price_cents=price_cents)
 
 
+@flight.undoes(reserve_seats)
+@hotel.undoes(reserve_rooms)
 @car.undoes(reserve_car)
-def release_car(tx: Tx, asked: ReserveCar, given: CarReserved) -> None:
-    """It is free again."""
+def release(tx: Tx, asked: Reserve, given: Event) -> None:
+    """Whatever is held for the tour is free again."""
     tx.execute(CANCEL, [asked.tour])
 
 

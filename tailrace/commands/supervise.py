@@ -6,6 +6,7 @@ import typer
 
 from tailrace.commands import supervise_destinations
 from tailrace.commands.config import DEFAULT_FILE, ConfigOption
+from tailrace.commands.supervise_destinations import echo_json
 
 app = typer.Typer(help="What needs somebody: sagas, and destinations that differ; and what to do.")
 app.add_typer(supervise_destinations.app)
@@ -35,7 +36,7 @@ def list_(
     with opened(office_of(load(config))[0]) as tx:
         found = seen.listed(tx, status=status, also_ended=also_ended, limit=limit)
     if json:
-        _echo_json(found)
+        echo_json(found)
         return
     for one in found:
         waits = f"waits for {', '.join(one.waits_for)}" if one.waits_for else ""
@@ -60,7 +61,7 @@ def show(saga: SagaArgument, config: ConfigOption = DEFAULT_FILE, json: JsonOpti
     if found is None:
         raise Problem("TR-SAG-004", f"There is no saga {id_}.", exit_code=FAILED)
     if json:
-        _echo_json(found)
+        echo_json(found)
         return
     one = found.saga
     typer.echo(f"{one.type} {one.id}, {one.style}, begun by {plain(one.began_by)}: {one.status}")
@@ -113,7 +114,7 @@ def verify(
         breaks = list(log.verify(tx, lambda seq: tell("log", f"{seq:,} lines")))
         count = log.length(tx)
     if json:
-        _echo_json(LogVerified(not breaks, count, breaks))
+        echo_json(LogVerified(not breaks, count, breaks))
     for each in () if json else breaks:
         typer.echo(each.sentence)
     if breaks:
@@ -128,9 +129,3 @@ def _act(what: str, saga: str, reason: str, config: Any) -> None:
 
     offices.act(load(config), what, offices.saga_id(saga), os_actor().name, reason)
     typer.echo(f"{what}: done; see `tailrace supervise show {saga}`", err=True)
-
-
-def _echo_json(found: Any) -> None:
-    import msgspec
-
-    typer.echo(msgspec.json.encode(found).decode())

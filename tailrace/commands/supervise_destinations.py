@@ -11,7 +11,7 @@ from tailrace.commands.several import DEFAULT_FILES, ConfigsOption
 if TYPE_CHECKING:
     from supervision.proposals import Proposal, Standing
     from tailrace.decisions import Desk
-    from tailrace.supervising import Swept
+    from tailrace.sweeps import Swept
 
 app = typer.Typer()
 evidence_app = typer.Typer(help="What was shown outside of the supervisor.")
@@ -41,7 +41,7 @@ def run(
 
     from tailrace.commands.several import watched
     from tailrace.journal import configure
-    from tailrace.supervising import sweep
+    from tailrace.sweeps import sweep
 
     pipelines = [each.pipeline for each in watched(config)]
     configure(pipelines[0].log)
@@ -64,11 +64,11 @@ def sweep(config: ConfigsOption = DEFAULT_FILES, json: JsonOption = False) -> No
     """
     from tailrace.commands.several import watched
     from tailrace.exits import TRY_AGAIN
-    from tailrace.supervising import sweep
+    from tailrace.sweeps import sweep
 
     found = [swept for each in watched(config) for swept in sweep(each.pipeline)]
     if json:
-        _echo_json(found)
+        echo_json(found)
     for swept in () if json else found:
         _tell(swept)
     if any(swept.problem for swept in found):
@@ -101,7 +101,7 @@ def rung(
             sink_of(pipeline, subject)
         found = [one for one in standings(pipeline) if subject in (None, one.subject)]
     if json:
-        _echo_json(found)
+        echo_json(found)
     for one in () if json else found:
         typer.echo(f"{one.subject}  {one.rung}  since {one.since:%Y-%m-%d %H:%M:%SZ}{_next(one)}")
 
@@ -124,7 +124,7 @@ def proposals_(
         with opened(pipeline, sink) as tx:
             found += proposals.listed(tx, subject, also_decided=also_decided, limit=limit)
     if json:
-        _echo_json(found)
+        echo_json(found)
     for one in () if json else found:
         typer.echo(_line(one))
 
@@ -193,7 +193,7 @@ def _desk(config: Path, reason: str) -> "Desk":
 
 def _show(one: "Proposal", json: bool) -> None:
     if json:
-        _echo_json(one)
+        echo_json(one)
     else:
         typer.echo(_line(one))
 
@@ -228,7 +228,8 @@ def _tell(swept: "Swept") -> None:
         typer.echo(f"    {swept.problem}")
 
 
-def _echo_json(found: Any) -> None:
+def echo_json(found: Any) -> None:
+    """As `--json` shows it."""
     import msgspec
 
     typer.echo(msgspec.json.encode(found).decode())

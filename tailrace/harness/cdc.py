@@ -22,7 +22,8 @@ from tailrace.harness.topics import Event, Parked
 from tailrace.harness.waits import WITHIN_S, Late, eventually
 from tailrace.lag import Row, SourceRow
 from tailrace.lag_sources import measure
-from tailrace.logs import Offsets, read_kafka
+from tailrace.logs import Offsets
+from tailrace.passed import short_of
 from tailrace.verify import TableResult
 from tailrace.wiring import dead_letter_topic
 
@@ -80,18 +81,8 @@ class Cdc(Chain):
         self._await(applied, within_s, f"the sink at {_shown(ends)}")
 
     def _short_of(self, ends: Mapping[TopicPartition, int]) -> list[TopicPartition]:
-        """Where the sink lacks a record; the marker that ends a transaction is none."""
-        reached = self.applied()
-        short = [at for at, end in ends.items() if reached.get(at, 0) < end]
-        if short and self.spec.exactly_once:
-            logs = read_kafka(self.brokers, {SINK: (self.topics, reached)}, "none").logs[SINK]
-            ahead = {at: logs[at].head for at in short}
-            return [
-                at
-                for at, head in ahead.items()
-                if logs[at].end > reached.get(at, 0) and not (head and head.offset >= ends[at])
-            ]
-        return short
+        once = self.spec.exactly_once
+        return short_of(self.brokers, self.topics, self.applied(), ends, exactly_once=once)
 
     def wait_state(self, wanted: str, within_s: float = WITHIN_S) -> None:
         """Until `state()` is that word of STATES. Raises ValueError for another word."""

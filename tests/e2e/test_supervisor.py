@@ -30,7 +30,7 @@ from tailrace.harness.waits import eventually
 from tailrace.passed import await_passed
 from tailrace.schemas import OUTPUTS
 from tailrace.schemas import schema as schema_of
-from tailrace.supervising import sweep
+from tailrace.sweeps import sweep
 
 ROWS = 200
 DDL = """

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from consumer.event import Position
+from sinks import writers
 from sinks.marks import create_schema
 from sinks.postgres import PostgresSink
 from supervision import mirror
@@ -241,5 +242,5 @@ def test_a_commit_that_the_sink_may_have_already_is_waited_for(
             pair.find(1)
         monkeypatch.setattr(mirror, "WRITERS_WITHIN_S", 10.0)
         opens = "SELECT pg_advisory_unlock_all()"
-        monkeypatch.setattr(mirror, "pause", lambda _: gate.execute(opens))
+        monkeypatch.setattr(writers, "pause", lambda _: gate.execute(opens))
         assert pair.find(1) == []

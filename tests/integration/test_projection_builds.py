@@ -10,6 +10,7 @@ import pytest
 from consumer.errors import Busy
 from eventstore import rebuild, store, versions
 from eventstore.projection import sql_projection
+from sinks import writers
 from tailrace.harness.waits import eventually
 from tests import ledger
 from tests.integration.test_projection_sink import Books
@@ -50,7 +51,7 @@ def test_a_commit_that_may_be_in_the_log_already_is_waited_for(
     books.append("account-a", 1)
     with committing(books) as gate:
         opens = "SELECT pg_advisory_unlock_all()"
-        monkeypatch.setattr(rebuild, "pause", lambda _: gate.execute(opens))
+        monkeypatch.setattr(writers, "pause", lambda _: gate.execute(opens))
         assert books.build(ledger.one_v1) == 2
 
 

@@ -126,7 +126,7 @@ ABLATIONS = [
             lambda p, step, i: step.status in ("REFUSED", "UNDONE", "VOIDED"),
             ENDLESS, "a b?<a c<b", C, inputs=()),
     Without("what is unknown is undone", protocol, "may_stand",
-            lambda saga, step: step.status == "DONE", ENDLESS, "a b!<a"),
+            lambda step: step.status == "DONE", ENDLESS, "a b!<a"),
     Without("what is under way is unknown", protocol, "may_be_under_way",
             lambda p, saga, i: False, ENDLESS, "a", lossy=True),
     Without("participants may begin unasked", protocol, "may_be_under_way",
