@@ -141,6 +141,8 @@ def may_give_up(plan: Plan, saga: Saga) -> bool:
 def is_awaited(plan: Plan, saga: Saga, i: int, said: Fence) -> bool:
     """Whether this answer is news of the step; any other is late, or a repeat."""
     status = saga.steps[i].status
+    if status == "DONE":
+        return said == "UNDONE" and i != plan.pivot
     if said != "DONE":
         return status not in _GIVEN_UP
     # While a step is being undone, DONE is older than the undo, and says nothing of it.

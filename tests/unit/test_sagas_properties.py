@@ -83,6 +83,7 @@ def test_whatever_passes_the_check_holds(plan: Plan, style: Style) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(plans().filter(holds), st.sampled_from(STYLES), st.lists(INPUTS, max_size=40))
+@example(plan_of("a b!<a"), "orchestrated", [Reply(1, "DONE"), Reply(1, "REFUSED")])
 def test_any_inputs_in_any_order(plan: Plan, style: Style, inputs: list[Input]) -> None:
     """Also such that no participant would send: no error, and the same again when folded again."""
 
