@@ -17,7 +17,7 @@ from psycopg import sql
 from psycopg.pq import TransactionStatus
 
 from eventstore.contracts import Contract, Contracts, Event
-from sinks.target import load_statements
+from sinks.target import as_json, load_statements
 
 STATEMENTS = load_statements(Path(__file__).with_name("outbox.sql"))
 META = ("correlation", "causation", "traceparent", "actor")
@@ -102,19 +102,22 @@ class Outgoing(msgspec.Struct, frozen=True):
 
 def send(tx: psycopg.Connection[Any], rows: Sequence[Outgoing]) -> None:
     """All of them in one statement, in this order; the same id again is the same event."""
-    columns = [
-        [row.id for row in rows],
-        [row.aggregate_type for row in rows],
-        [row.aggregate_id for row in rows],
-        [row.contract.name for row in rows],
-        [row.payload for row in rows],
-        [row.source for row in rows],
-        [dataschema(row.contract) for row in rows],
-        [row.correlation for row in rows],
-        [row.causation for row in rows],
-        [row.traceparent for row in rows],
-    ]
-    tx.execute(STATEMENTS["publish"], columns)
+    tx.execute(STATEMENTS["publish"], [as_json(map(_columns, rows))])
+
+
+def _columns(row: Outgoing) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "aggregatetype": row.aggregate_type,
+        "aggregateid": row.aggregate_id,
+        "type": row.contract.name,
+        "payload": row.payload,
+        "ce_source": row.source,
+        "dataschema": dataschema(row.contract),
+        "correlationid": row.correlation,
+        "causationid": row.causation,
+        "traceparent": row.traceparent,
+    }
 
 
 def dataschema(contract: Contract) -> str:

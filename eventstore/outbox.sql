@@ -43,10 +43,12 @@ INSERT INTO eventstore.outbox
    correlationid, causationid, traceparent)
 SELECT id, aggregatetype, aggregateid, type, payload::json, ce_source, dataschema,
        correlationid, causationid, traceparent
-FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
-            %s::text[], %s::text[], %s::text[])
-     WITH ORDINALITY AS n (id, aggregatetype, aggregateid, type, payload, ce_source, dataschema,
-                           correlationid, causationid, traceparent, nth)
+FROM ROWS FROM (
+       json_to_recordset(%s) AS (id uuid, aggregatetype text, aggregateid text, type text,
+                                 payload text, ce_source text, dataschema text,
+                                 correlationid text, causationid text, traceparent text)
+     ) WITH ORDINALITY AS n (id, aggregatetype, aggregateid, type, payload, ce_source, dataschema,
+                             correlationid, causationid, traceparent, nth)
 ORDER BY n.nth
 ON CONFLICT DO NOTHING;
 

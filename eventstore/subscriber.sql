@@ -14,6 +14,6 @@ CREATE TABLE IF NOT EXISTS eventstore.inbox (
 -- The ones that this consumer has not had yet; in one order, so that two workers never wait for
 -- each other.
 INSERT INTO eventstore.inbox (consumer, source, id)
-SELECT %s, source, id FROM unnest(%s::text[], %s::text[]) AS n (source, id) ORDER BY source, id
+SELECT %s, source, id FROM json_to_recordset(%s) AS n (source text, id text) ORDER BY source, id
 ON CONFLICT DO NOTHING
 RETURNING source, id;

@@ -17,7 +17,7 @@ from consumer.event import FIRST, Batch, ChangeEvent, Mark, Outcome, Record, Top
 from eventstore.subscriber import Arrived, EventDecoder, Refuse, Subscriber
 from sinks import marks, refusal
 from sinks.marks import Ledger
-from sinks.target import load_statements
+from sinks.target import as_json, load_statements
 
 STATEMENTS = load_statements(Path(__file__).with_name("subscriber.sql"))
 INBOX = STATEMENTS["schema"]
@@ -148,8 +148,8 @@ def _new(
         arrived.setdefault((one.received.source, one.received.id), one)
     if not arrived:
         return []
-    names = [list(part) for part in zip(*arrived, strict=True)]
-    rows = connection.execute(STATEMENTS["take_in"], [subscriber.name, *names])
+    names = as_json({"source": source, "id": id_} for source, id_ in arrived)
+    rows = connection.execute(STATEMENTS["take_in"], [subscriber.name, names])
     new = {(source, id_) for source, id_ in rows}
     return [one for name, one in arrived.items() if name in new]
 

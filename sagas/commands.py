@@ -2,8 +2,8 @@
 The commands of one transaction at a participant: fence, action or undo, log and answer together.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from sagas.declared import Action
 from sagas.fence import Direction, Fence, act_on
 from sagas.log import Entry
 from sagas.wire import Address, Failed, Undone, Voided, is_own_word, message_id, own_words
-from sinks.target import columns, load_statements
+from sinks.target import as_json, load_statements
 
 STATEMENTS = load_statements(Path(__file__).with_name("commands.sql"))
 TABLES = {"sagas.fence": STATEMENTS["schema"]}
@@ -42,12 +42,16 @@ class Refused(Exception):
 
 @dataclass(slots=True)
 class Handlers:
-    """What a participant has written, by the names of its actions."""
+    """
+    What a participant has written, by the names of its actions. `failed_of_late`: in the last
+    transaction some action did not succeed.
+    """
 
     name: str
     actions: dict[str, Action] = field(default_factory=dict)
     do: dict[str, Do] = field(default_factory=dict)
     undo: dict[str, UndoIt] = field(default_factory=dict)
+    failed_of_late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,22 +89,53 @@ class Known(msgspec.Struct):
 def run(tx: Connection, handlers: Handlers, commands: Sequence[Told]) -> None:
     """In their order; the caller commits. What fails is answered as FAILED, and leaves nothing."""
     first = {told.key: told for told in reversed(commands)}
-    keys = columns(first)
-    types = [told.at.type for told in first.values()]
-    actions = [told.at.action for told in first.values()]
-    tx.execute(STATEMENTS["take"], [*keys, types, actions])
-    rows = tx.execute(STATEMENTS["fences"], keys).fetchall()
-    work = _Work(tx, handlers, {(saga, step): Known(*rest) for saga, step, *rest in rows})
-    for told in commands:
-        work.one(told)
+    rows = tx.execute(STATEMENTS["take"], [as_json(map(_row, first.values()))]).fetchall()
+    work = None
+    if len(commands) > 1 and not handlers.failed_of_late:
+        work = _together(_Work(tx, handlers, _known(rows), keeps_going=False), commands)
+    if work is None:
+        work = _Work(tx, handlers, _known(rows))
+        for told in commands:
+            work.one(told)
+        handlers.failed_of_late = work.has_failed
     work.write()
+
+
+def _together(work: "_Work", commands: Sequence[Told]) -> "_Work | None":
+    """All in one savepoint, half as dear as one for each; None where one did not succeed."""
+    try:
+        with _savepoint(work.tx):
+            for told in commands:
+                work.one(told)
+    except psycopg.OperationalError:
+        raise
+    except Exception:
+        return None
+    return work
+
+
+def _row(told: Told) -> dict[str, object]:
+    return {
+        "saga": told.saga,
+        "step": told.at.step,
+        "type": told.at.type,
+        "action": told.at.action,
+    }
+
+
+def _known(rows: Iterable[tuple[Any, ...]]) -> dict[Key, Known]:
+    return {(saga, step): Known(*rest) for saga, step, *rest in rows}
 
 
 @dataclass
 class _Work:
+    """`keeps_going`: what does not succeed is undone by itself, else it raises."""
+
     tx: Connection
     of: Handlers
     fences: dict[Key, Known]
+    keeps_going: bool = True
+    has_failed: bool = False
     decided: set[Key] = field(default_factory=set)
     answers: list[Outgoing] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
@@ -120,6 +155,8 @@ class _Work:
         except psycopg.OperationalError:
             raise
         except Exception as error:
+            if not self.keeps_going:
+                raise
             self._failed(told, error)
             return
         if is_news or not told.is_own:
@@ -131,14 +168,15 @@ class _Work:
             raise TypeError(f"{action.name} takes {action.takes.__name__}")
         state: Fence = "DONE"
         try:
-            with _savepoint(self.tx):
+            with self._by_itself():
                 said = self.of.do[action.name](self.tx, command)
                 if type(said) is not action.gives:
                     raise TypeError(f"{action.name} gives {action.gives.__name__}")
                 text = action.contracts.encode(said)
         except Refused as refused:
+            self.has_failed = True
             said, state = refused.event, "REFUSED"
-            if type(said) not in action.refuses:
+            if not self.keeps_going or type(said) not in action.refuses:
                 raise
             text = action.contracts.encode(said)
         known.command = command.model_dump_json()
@@ -151,7 +189,7 @@ class _Work:
             action.takes.contract.name, known.command_version or 1, known.command or ""
         )
         given = decode(action.gives.contract.name, known.answer_version or 1, known.answer or "")
-        with _savepoint(self.tx):
+        with self._by_itself():
             self.of.undo[action.name](self.tx, command, given)
         self._decide(told, known, "UNDONE", Undone.contract, "{}", "undone")
 
@@ -170,7 +208,11 @@ class _Work:
         contract = (own_words if is_own_word(name) else action.contracts)[name]
         self._say(told, known.state or "FAILED", contract, known.answer or "{}")
 
+    def _by_itself(self) -> AbstractContextManager[None]:
+        return _savepoint(self.tx) if self.keeps_going else nullcontext()
+
     def _failed(self, told: Told, error: Exception) -> None:
+        self.has_failed = True
         handlers = self.of.do if told.direction == "do" else self.of.undo
         why = place(error, handlers[told.at.action])
         structlog.get_logger().warning(
@@ -200,12 +242,18 @@ class _Work:
 
     def write(self) -> None:
         if self.decided:
-            rows = [
-                (*key, *msgspec.structs.astuple(self.fences[key])) for key in sorted(self.decided)
-            ]
-            self.tx.execute(STATEMENTS["decide"], columns(rows))
-        if undecided := [key for key, known in self.fences.items() if known.state is None]:
-            self.tx.execute(STATEMENTS["forget"], columns(undecided))
+            rows = (
+                {"saga": saga, "step": step, **msgspec.structs.asdict(self.fences[saga, step])}
+                for saga, step in sorted(self.decided)
+            )
+            self.tx.execute(STATEMENTS["decide"], [as_json(rows)])
+        undecided = [
+            {"saga": saga, "step": step}
+            for (saga, step), known in self.fences.items()
+            if known.state is None
+        ]
+        if undecided:
+            self.tx.execute(STATEMENTS["forget"], [as_json(undecided)])
         if self.answers:
             send(self.tx, self.answers)
         log.append(self.tx, self.entries)

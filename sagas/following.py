@@ -19,7 +19,7 @@ from sagas.fence import Direction, Fence
 from sagas.plan import Plan
 from sagas.reaction import is_fatal, reaction
 from sagas.wire import Address, Begun
-from sinks.target import columns, load_statements
+from sinks.target import as_json, load_statements
 
 STATEMENTS = load_statements(Path(__file__).with_name("following.sql"))
 TABLES = {"sagas.heard": STATEMENTS["schema"]}
@@ -90,29 +90,37 @@ def hear(
     """Notes what was heard, and returns all that is known of these sagas, if they have begun."""
     begun = [each for each in hearings if isinstance(each.event, Begun)]
     if begun:
-        tx.execute(STATEMENTS["begun"], columns(map(_begun, begun)))
+        tx.execute(STATEMENTS["begun"], [as_json(map(_begun, begun))])
     said = [each for each in hearings if each.of.word in ANSWERS]
     newest = {(each.saga, each.of.step): each for each in said}
     if newest:
-        tx.execute(STATEMENTS["heard"], columns(map(_heard, newest.values())))
+        tx.execute(STATEMENTS["heard"], [as_json(map(_heard, newest.values()))])
     if over := [each.saga for each in hearings if each.of.word == "ended"]:
         tx.execute(STATEMENTS["over"], {"ids": over})
     rows = tx.execute(STATEMENTS["known"], [list({each.saga for each in hearings})])
     return [_known(sagas, *row) for row in rows if row[1] in sagas]
 
 
-def _begun(each: Hearing) -> tuple[Any, ...]:
+def _begun(each: Hearing) -> dict[str, Any]:
     assert isinstance(each.event, Begun)
-    plan, request = (
-        msgspec.json.encode(part).decode() for part in (each.event.plan, each.event.request)
-    )
-    return each.saga, each.of.type, plan, request, each.event.request_version
+    return {
+        "saga": each.saga,
+        "type": each.of.type,
+        "plan": each.event.plan,
+        "request": each.event.request,
+        "version": each.event.request_version,
+    }
 
 
-def _heard(each: Hearing) -> tuple[Any, ...]:
-    contract = each.event.contract
-    text = each.event.model_dump_json()
-    return each.saga, each.of.step, each.of.word, contract.name, contract.version, text
+def _heard(each: Hearing) -> dict[str, Any]:
+    return {
+        "saga": each.saga,
+        "step": each.of.step,
+        "fence": each.of.word,
+        "type": each.event.contract.name,
+        "version": each.event.contract.version,
+        "data": msgspec.Raw(each.event.model_dump_json().encode()),
+    }
 
 
 def _known(

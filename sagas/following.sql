@@ -17,17 +17,16 @@ CREATE TABLE IF NOT EXISTS sagas.heard (
 -- name: begun
 -- The same again is known already.
 INSERT INTO sagas.following (saga, type, plan, request, request_version)
-SELECT saga, type, plan::json, request::json, version
-FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::int[])
-     AS n (saga, type, plan, request, version)
+SELECT saga, type, plan, request, version
+FROM json_to_recordset(%s) AS n (saga uuid, type text, plan json, request json, version int)
 ON CONFLICT DO NOTHING;
 
 -- name: heard
 -- What was done may be undone later; all else is final.
 INSERT INTO sagas.heard (saga, step, fence, type, version, data)
-SELECT saga, step, fence, type, version, data::json
-FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::int[], %s::text[])
-     AS n (saga, step, fence, type, version, data)
+SELECT saga, step, fence, type, version, data
+FROM json_to_recordset(%s)
+     AS n (saga uuid, step text, fence text, type text, version int, data json)
 ORDER BY saga, step COLLATE "C"
 ON CONFLICT (saga, step) DO UPDATE
 SET fence = excluded.fence, type = excluded.type, version = excluded.version, data = excluded.data

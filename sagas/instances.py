@@ -14,7 +14,7 @@ import psycopg
 from sagas import protocol
 from sagas.plan import Plan
 from sagas.protocol import Saga, Step, StepStatus, Style
-from sinks.target import load_statements
+from sinks.target import as_json, load_statements
 
 STATEMENTS = load_statements(Path(__file__).with_name("instances.sql"))
 TABLES = {"sagas.saga": STATEMENTS["schema"]}
@@ -76,10 +76,9 @@ _steps = msgspec.json.Decoder(dict[str, StepRow]).decode
 
 def insert(tx: Connection, instance: Instance, began_by: str, began_at: datetime) -> bool:
     """False where a saga of its id is there already."""
-    text = _encode(instance.plan).decode()
-    hash_ = sha256(text.encode()).hexdigest()
-    tx.execute(STATEMENTS["keep_plan"], [hash_, instance.type, text])
+    hash_, text = _stored(instance.plan)
     values = [
+        *(hash_, instance.type, text),
         *(instance.id, instance.type, instance.style, hash_, instance.status),
         *(_encode(instance.steps).decode(), instance.request, instance.request_version),
         *(began_by, began_at, instance.deadline_at, instance.next_at),
@@ -101,15 +100,18 @@ def save(tx: Connection, instances: Sequence[Instance]) -> int:
     """How many of them were still what was read."""
     if not instances:
         return 0
-    columns = [
-        [each.id for each in instances],
-        [each.version for each in instances],
-        [each.status for each in instances],
-        [_encode(each.steps).decode() for each in instances],
-        [each.next_at for each in instances],
-        [each.ended_at for each in instances],
-    ]
-    return tx.execute(STATEMENTS["save"], columns).rowcount
+    rows = (
+        {
+            "id": each.id,
+            "version": each.version,
+            "status": each.status,
+            "steps": _encode(each.steps).decode(),
+            "next_at": each.next_at,
+            "ended_at": each.ended_at,
+        }
+        for each in instances
+    )
+    return tx.execute(STATEMENTS["save"], [as_json(rows)]).rowcount
 
 
 class Live(msgspec.Struct, frozen=True):
@@ -134,6 +136,13 @@ def _instances(rows: Iterable[tuple[Any, ...]]) -> dict[UUID, Instance]:
         )
         for id_, type_, style, hash_, plan, status, version, steps, *rest in rows
     }
+
+
+@lru_cache(maxsize=256)
+def _stored(plan: Plan) -> tuple[str, str]:
+    """Its hash, and itself as text."""
+    text = _encode(plan)
+    return sha256(text).hexdigest(), text.decode()
 
 
 @lru_cache(maxsize=256)

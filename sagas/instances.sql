@@ -21,12 +21,12 @@ CREATE TABLE IF NOT EXISTS sagas.saga (
 CREATE INDEX IF NOT EXISTS saga_next ON sagas.saga (next_at) WHERE next_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS saga_live ON sagas.saga (type, status) WHERE ended_at IS NULL;
 
--- name: keep_plan
--- The same plan again is there already.
-INSERT INTO sagas.plan (hash, type, plan) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING;
-
 -- name: begin
 -- A saga of this id may have begun: then this is that one. Its first commands are of version 0.
+-- The same plan again is there already.
+WITH kept AS (
+  INSERT INTO sagas.plan (hash, type, plan) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING
+)
 INSERT INTO sagas.saga (id, type, style, plan, status, version, steps, request, request_version,
                         began_by, began_at, deadline_at, next_at)
 VALUES (%s, %s, %s, %s, %s, 1, %s, %s, %s, %s, %s, %s, %s)
@@ -52,8 +52,8 @@ ORDER BY s.next_at LIMIT %s FOR UPDATE OF s SKIP LOCKED;
 UPDATE sagas.saga s
 SET status = n.status, version = s.version + 1, steps = n.steps::json, next_at = n.next_at,
     ended_at = n.ended_at
-FROM unnest(%s::uuid[], %s::int[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[])
-     AS n (id, version, status, steps, next_at, ended_at)
+FROM json_to_recordset(%s) AS n (id uuid, version int, status text, steps text,
+                                 next_at timestamptz, ended_at timestamptz)
 WHERE s.id = n.id AND s.version = n.version;
 
 -- name: live_plans

@@ -18,22 +18,41 @@ END $$;
 CREATE OR REPLACE TRIGGER log_is_final BEFORE UPDATE OR DELETE OR TRUNCATE
     ON sagas.log FOR EACH STATEMENT EXECUTE FUNCTION sagas.refuse_change();
 ALTER TABLE sagas.log ENABLE ALWAYS TRIGGER log_is_final;
-
--- name: lock
--- Until the end of the transaction: the next row needs the hash of the last one.
-SELECT pg_advisory_xact_lock(hashtextextended('tailrace.sagas.log', 0));
+CREATE OR REPLACE FUNCTION sagas.as_hashed(said text) RETURNS bytea LANGUAGE sql IMMUTABLE
+RETURN int4send(octet_length(convert_to(said, 'UTF8'))) || convert_to(said, 'UTF8');
+-- The lock is held until the end of the transaction: the next row needs the hash of the last one.
+CREATE OR REPLACE FUNCTION sagas.append_log(entries json, now timestamptz) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    n bigint;
+    chain bytea;
+    e record;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('tailrace.sagas.log', 0));
+    SELECT l.seq, l.hash INTO n, chain FROM sagas.log l ORDER BY l.seq DESC LIMIT 1;
+    n := coalesce(n, 0);
+    FOR e IN SELECT * FROM json_to_recordset(entries)
+             AS (subject text, kind text, step text, actor text, reason text, body text)
+    LOOP
+        n := n + 1;
+        chain := sha256(
+            coalesce(chain, '') || int8send(n)
+            || int8send((extract(epoch FROM now) * 1000000)::bigint)
+            || sagas.as_hashed(e.subject) || sagas.as_hashed(e.kind) || sagas.as_hashed(e.step)
+            || sagas.as_hashed(e.actor) || sagas.as_hashed(e.reason) || sagas.as_hashed(e.body)
+        );
+        INSERT INTO sagas.log (seq, subject, kind, step, actor, reason, body, at, hash)
+        VALUES (n, e.subject, e.kind, e.step, e.actor, e.reason, e.body::json, now, chain);
+    END LOOP;
+END $$;
 
 -- name: last
 -- The end of the chain.
 SELECT seq, hash FROM sagas.log ORDER BY seq DESC LIMIT 1;
 
 -- name: append
--- In one statement.
-INSERT INTO sagas.log (seq, subject, kind, step, actor, reason, body, at, hash)
-SELECT seq, subject, kind, step, actor, reason, body::json, at, hash
-FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
-            %s::timestamptz[], %s::bytea[])
-     AS n (seq, subject, kind, step, actor, reason, body, at, hash);
+-- With the hashes of the chain.
+SELECT sagas.append_log(%s, %s);
 
 -- name: page
 -- The next rows.

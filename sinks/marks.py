@@ -4,11 +4,11 @@ from collections.abc import Collection
 from typing import Any
 
 import psycopg
-from msgspec.structs import astuple
+from msgspec.structs import asdict
 
 from consumer.errors import Fenced
-from consumer.event import Batch, Mark, Position, TopicPartition
-from sinks.target import STATEMENTS
+from consumer.event import Batch, Mark, Position, Span, TopicPartition
+from sinks.target import STATEMENTS, as_json
 
 SESSION = (
     "-c lock_timeout=5s -c statement_timeout=120s -c idle_in_transaction_session_timeout=30s "
@@ -54,15 +54,8 @@ class Ledger:
 
     def advance(self, connection: Connection, batch: Batch) -> psycopg.Cursor[Any]:
         """I5: moves the spans from where this worker left them. Hand what it returns to `check`."""
-        rows = [
-            (
-                *(at.topic, at.partition, self._epochs.get(at, -1), span.start, span.stop),
-                *(*astuple(batch.marks[at].position), *batch.marks[at][2:]),
-            )
-            for at, span in sorted(batch.spans.items())
-        ]
-        columns = map(list, zip(*rows, strict=True))
-        return connection.execute(STATEMENTS["advance"], [*columns, self.sink])
+        rows = (self._row(batch, at, span) for at, span in sorted(batch.spans.items()))
+        return connection.execute(STATEMENTS["advance"], [as_json(rows), self.sink])
 
     def check(self, moved: psycopg.Cursor[Any], batch: Batch) -> None:
         """Once the answer is there, and before anything is written. Raises Fenced."""
@@ -81,13 +74,20 @@ class Ledger:
         """Whether it was committed, where the answer to that was lost. Before any other work."""
         if not self._in_doubt:
             return False
-        rows = [
-            (at.topic, at.partition, self._epochs.get(at, -1), span.stop)
-            for at, span in batch.spans.items()
-        ]
-        found = connection.execute(
-            STATEMENTS["reached"], [*map(list, zip(*rows, strict=True)), self.sink]
-        ).fetchone()
+        rows = [self._row(batch, at, span) for at, span in batch.spans.items()]
+        found = connection.execute(STATEMENTS["reached"], [as_json(rows), self.sink]).fetchone()
         connection.rollback()
         self._in_doubt = False
         return found is not None and found[0] == len(rows)
+
+    def _row(self, batch: Batch, at: TopicPartition, span: Span) -> dict[str, object]:
+        mark = batch.marks[at]
+        return {
+            **at._asdict(),
+            **span._asdict(),
+            **asdict(mark.position),
+            "epoch": self._epochs.get(at, -1),
+            "committed_at_us": mark.committed_at_us,
+            "snapshot_lsn": mark.snapshot_lsn,
+            "log": mark.log,
+        }

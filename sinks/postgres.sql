@@ -64,10 +64,9 @@ UPDATE tailrace.offsets o
 SET next_offset = n.stop, gen = n.gen, commit = n.commit, lsn = n.lsn,
     committed_at_us = n.committed_at_us, snapshot_lsn = n.snapshot_lsn,
     log = n.log, updated_at = now()
-FROM unnest(%s::text[], %s::int[], %s::bigint[], %s::bigint[], %s::bigint[], %s::int[],
-            %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[])
-     AS n (topic, partition, epoch, start, stop, gen, commit, lsn, committed_at_us, snapshot_lsn,
-           log)
+FROM json_to_recordset(%s)
+     AS n (topic text, partition int, epoch bigint, start bigint, stop bigint, gen int,
+           commit bigint, lsn bigint, committed_at_us bigint, snapshot_lsn bigint, log text)
 WHERE o.sink = %s AND o.topic = n.topic AND o.partition = n.partition
   AND o.next_offset = n.start AND o.epoch = n.epoch;
 
@@ -79,7 +78,7 @@ WHERE sink = %s AND topic = %s AND partition = %s FOR UPDATE;
 -- name: reached
 -- After a lost answer: did the transaction commit? Only its own epoch may say yes.
 SELECT count(*) FROM tailrace.offsets o
-JOIN unnest(%s::text[], %s::int[], %s::bigint[], %s::bigint[]) AS n (topic, partition, epoch, stop)
+JOIN json_to_recordset(%s) AS n (topic text, partition int, epoch bigint, stop bigint)
 USING (topic, partition)
 WHERE o.sink = %s AND o.epoch = n.epoch AND o.next_offset = n.stop;
 

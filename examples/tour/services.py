@@ -42,11 +42,22 @@ car = Participant("car")
 payment = Participant("payment")
 tickets = Participant("tickets")
 
-TAKE = """
-UPDATE stock SET free = free - %(units)s, held = held + %(units)s
-WHERE name = %(name)s AND free >= %(units)s RETURNING price_cents
+HOLD = """
+WITH taken AS (
+  UPDATE stock SET free = free - %(units)s, held = held + %(units)s
+  WHERE name = %(name)s AND free >= %(units)s RETURNING price_cents
+)
+INSERT INTO booking (tour, name, units, price_cents)
+SELECT %(tour)s, %(name)s, %(units)s, price_cents * %(units)s * %(times)s FROM taken
+RETURNING price_cents
 """
-HOLD = "INSERT INTO booking (tour, name, units, price_cents) VALUES (%s, %s, %s, %s)"
+PAY = """
+WITH paid AS (
+  UPDATE account SET balance_cents = balance_cents - %(cents)s
+  WHERE customer = %(customer)s AND balance_cents >= %(cents)s RETURNING customer
+)
+INSERT INTO payment SELECT %(tour)s, customer, %(cents)s FROM paid
+"""
 CANCEL = """
 WITH gone AS (
   UPDATE booking SET state = 'cancelled' WHERE tour = %s AND state = 'held' RETURNING name, units
@@ -94,15 +105,9 @@ def release(tx: Tx, asked: Reserve, given: Event) -> None:
 @payment.does(charge)
 def take_money(tx: Tx, asked: Charge) -> Charged:
     """The price of the tour, if the account has so much."""
-    paid = tx.execute(
-        "UPDATE account SET balance_cents = balance_cents - %s"
-        " WHERE customer = %s AND balance_cents >= %s",
-        [asked.amount_cents, asked.customer, asked.amount_cents],
-    )
-    if not paid.rowcount:
+    values = {"tour": asked.tour, "customer": asked.customer, "cents": asked.amount_cents}
+    if not tx.execute(PAY, values).rowcount:
         raise Refused(Declined(reason="the account does not have so much"))
-    values = [asked.tour, asked.customer, asked.amount_cents]
-    tx.execute("INSERT INTO payment VALUES (%s, %s, %s)", values)
     return Charged(amount_cents=asked.amount_cents)
 
 
@@ -118,12 +123,9 @@ def issue(tx: Tx, asked: IssueTickets) -> TicketsIssued:
 
 def _hold(tx: Tx, tour: Any, name: str, units: int, *, times: int) -> int | None:
     """The price in cents; None where there is not so much left."""
-    row = tx.execute(TAKE, {"name": name, "units": units}).fetchone()
-    if row is None:
-        return None
-    price_cents = int(row[0]) * units * times
-    tx.execute(HOLD, [tour, name, units, price_cents])
-    return price_cents
+    values = {"tour": tour, "name": name, "units": units, "times": times}
+    row = tx.execute(HOLD, values).fetchone()
+    return None if row is None else int(row[0])
 
 
 for service in (flight, hotel, car, payment, tickets):
