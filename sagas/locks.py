@@ -227,9 +227,10 @@ def before_fences(
     there = StoredLocks(tx)
     resources: set[str] = set()
     for told in commands:
-        if told.direction == "do":
+        action = handlers.actions[told.at.action]
+        if told.direction == "do" and action.locks is not None:
             with suppress(Exception):  # then it fails where it is run, and is answered so
-                resources.update(wanted(handlers.actions[told.at.action], told.command()))
+                resources.update(wanted(action, told.command()))
     there.know(resources)
     there.know_of([*over, *_undone(handlers, commands)])
     return there
