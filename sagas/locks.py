@@ -75,6 +75,8 @@ class Locks:
     def ask(self, key: Key, resources: Sequence[str]) -> Blocked | None:
         """None: nothing is in the way, and it waits no longer if it did."""
         in_the_way = list(self._in_the_way(key[0], resources))
+        if key not in self.waiting:
+            in_the_way += self._spoken_for(key[0], resources)
         if not in_the_way:
             self.leave_queue(key)
             return None
@@ -141,6 +143,16 @@ class Locks:
                 yield hold.saga, resource
             for (other, _), names in self.waiting.items():
                 if other > saga and resource in names:
+                    yield other, resource
+
+    def _spoken_for(self, saga: UUID, resources: Sequence[str]) -> Iterable[tuple[UUID, str]]:
+        """
+        Older ones that wait for several things: what of it is free is not given to who comes new,
+        or they might never find all of it free.
+        """
+        for resource in set(resources) - self.held.keys():
+            for (other, _), names in self.waiting.items():
+                if other < saga and resource in names:
                     yield other, resource
 
     def _others(self, key: Key, resource: str) -> int:

@@ -90,12 +90,14 @@ class Participant(Subscriber):
 
     def wants(self, said: Envelope) -> bool:
         of = address(said.aggregate)
-        if of is None or forget.is_too_old(said):
+        if of is None:
+            return False
+        if of.word == "forgotten" or (of.word == "ended" and self.written.has_locks):
+            return True
+        if forget.is_too_old(said):
             return False
         if of.word in COMMANDS:
             return of.participant == self.name
-        if of.word == "forgotten" or (of.word == "ended" and self.written.has_locks):
-            return True
         if not self._follows(of):
             return False
         is_of_all = of.word in ("begun", "ended")

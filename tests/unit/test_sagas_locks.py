@@ -14,7 +14,7 @@ from sagas.fence import Fence
 from sagas.locks import Locks
 from sagas.protocol import Input, Style
 from sagas.told import Key
-from sagas.wire import new_id
+from sagas.wire import Locked, new_id
 from tests.sagaplans import TOUR, plan_of
 from tests.simulated import Faults, Simulated
 
@@ -204,6 +204,17 @@ def test_older_ones_wait_for_younger_ones_only(
     for number in range(8):
         move(there, "end", (UUID(int=number), ""), [])
     assert (there.held, there.waiting) == ({}, {})
+
+
+def test_what_is_free_is_kept_for_an_older_one_that_waits_for_more() -> None:
+    old, new, holder = ((UUID(int=number), "") for number in (1, 5, 9))
+    there = Locks()
+    there.take(holder, ["b"])
+    assert there.ask(old, ["a", "b"]) == (Locked(resource="b", held_by=holder[0]), True)
+    there.wait(old, ["a", "b"])
+    assert there.ask(new, ["a"]) == (Locked(resource="a", held_by=old[0]), False)
+    there.leave(holder)
+    assert there.next() == old
 
 
 def test_ids_are_in_the_order_of_time() -> None:
