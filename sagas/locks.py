@@ -71,11 +71,12 @@ class Locks:
     held: dict[str, Hold] = field(default_factory=dict)
     waiting: dict[Key, tuple[str, ...]] = field(default_factory=dict)
     freed: set[str] = field(default_factory=set)
+    _called: Key | None = None
 
     def ask(self, key: Key, resources: Sequence[str]) -> Blocked | None:
         """None: nothing is in the way, and it waits no longer if it did."""
         in_the_way = list(self._in_the_way(key[0], resources))
-        if key not in self.waiting:
+        if key not in self.waiting and key != self._called:
             in_the_way += self._spoken_for(key[0], resources)
         if not in_the_way:
             self.leave_queue(key)
@@ -126,6 +127,7 @@ class Locks:
         for key in sorted(self._concerned(), reverse=True):
             if not any(self._in_the_way(key[0], self.waiting[key])):
                 self.leave_queue(key)
+                self._called = key
                 return key
         self.freed.clear()
         return None
