@@ -75,11 +75,12 @@ class Stay(Saga, name="stay", request=Asked, contracts=inn, deadline_s=60):
 
 
 class World:
-    """One database for all. `fails` says whose code raises."""
+    """One database for all. `fails` says whose code raises, `slow_s` how long all of it takes."""
 
     def __init__(self, dsn: str) -> None:
         self.dsn = dsn
         self.fails: set[str] = set()
+        self.slow_s = 0.0
         self.office = Orchestrator("inn", Stay)
         hotel, pool, bank = Participant("hotel"), Participant("pool"), Participant("bank")
         for service, action in ((hotel, reserve), (pool, swim), (bank, pay)):
@@ -105,6 +106,7 @@ class World:
         def do(tx: psycopg.Connection[Any], command: Take) -> Event:
             if action.name in self.fails:
                 raise ZeroDivisionError
+            tx.execute("SELECT pg_sleep(%s)", [self.slow_s])
             (now,) = tx.execute("SELECT cents FROM price").fetchone() or (0,)
             if action is reserve and command.price_cents != now:
                 raise Refused(PriceChanged(price_cents=now))
@@ -304,7 +306,7 @@ def test_no_more_wait_than_may(world: World, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_two_processes_give_a_room_to_one(world: World) -> None:
     """Whoever asks while another transaction decides waits for it, then sees what it did."""
-    hotel = world.services[1]
+    hotel, world.slow_s = world.services[1], 0.3
     ids = [new_id() for _ in range(12)]
     with psycopg.connect(world.dsn) as connection:
         for id_ in ids:
@@ -328,7 +330,7 @@ def test_two_processes_give_a_room_to_one(world: World) -> None:
     holder = world.holders()["room-1"]
     assert all(each > holder for each in refused)
     assert set(world.waiting()) == set(ids) - refused - {holder}
-    world.post._last = 0
+    world.post._last, world.slow_s = 0, 0.0
     world.post.carry()
 
 
