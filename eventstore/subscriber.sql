@@ -9,6 +9,7 @@ CREATE TABLE IF NOT EXISTS eventstore.inbox (
   at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (consumer, source, id)
 );
+CREATE INDEX IF NOT EXISTS inbox_at ON eventstore.inbox USING brin (at);
 
 -- name: take_in
 -- The ones that this consumer has not had yet; in one order, so that two workers never wait for

@@ -2,11 +2,11 @@
 The commands of one transaction at a participant: fence, action or undo, log and answer together.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -16,63 +16,17 @@ import structlog
 from eventstore.contracts import Contract, Event
 from eventstore.outbox import Outgoing, send
 from eventstore.subscriber import place
-from sagas import log
+from sagas import locks, log
 from sagas.declared import Action
-from sagas.fence import Direction, Fence, act_on
+from sagas.fence import Fence, act_on
+from sagas.locks import Stash, StoredLocks
 from sagas.log import Entry
-from sagas.wire import Address, Failed, Undone, Voided, is_own_word, message_id, own_words
+from sagas.told import Connection, Handlers, Key, Refused, Told
+from sagas.wire import Failed, Locked, Undone, Voided, address, is_own_word, message_id, own_words
 from sinks.target import as_json, load_statements
 
 STATEMENTS = load_statements(Path(__file__).with_name("commands.sql"))
 TABLES = {"sagas.fence": STATEMENTS["schema"]}
-Connection = psycopg.Connection[Any]
-
-Do = Callable[[Connection, Any], Event]
-UndoIt = Callable[[Connection, Any, Any], None]
-Key = tuple[UUID, str]
-
-
-class Refused(Exception):
-    """Raised by an action, with an event that it declares in `refuses`; what it wrote is undone."""
-
-    def __init__(self, event: Event) -> None:
-        super().__init__(type(event).__name__)
-        self.event = event
-
-
-@dataclass(slots=True)
-class Handlers:
-    """
-    What a participant has written, by the names of its actions. `failed_of_late`: in the last
-    transaction some action did not succeed.
-    """
-
-    name: str
-    actions: dict[str, Action] = field(default_factory=dict)
-    do: dict[str, Do] = field(default_factory=dict)
-    undo: dict[str, UndoIt] = field(default_factory=dict)
-    failed_of_late: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """
-    What is to be done with one step. `command` gives what the action is told; `id` is that of the
-    message, or of the participant's own decision (`is_own`): then only news are said.
-    """
-
-    saga: UUID
-    at: Address
-    direction: Direction
-    command: Callable[[], Event]
-    reason: str
-    id: str
-    traceparent: str | None
-    is_own: bool = False
-
-    @property
-    def key(self) -> Key:
-        return self.saga, self.at.step
 
 
 class Known(msgspec.Struct):
@@ -86,25 +40,50 @@ class Known(msgspec.Struct):
     answer: str | None = None
 
 
-def run(tx: Connection, handlers: Handlers, commands: Sequence[Told]) -> None:
-    """In their order; the caller commits. What fails is answered as FAILED, and leaves nothing."""
-    first = {told.key: told for told in reversed(commands)}
-    rows = tx.execute(STATEMENTS["take"], [as_json(map(_row, first.values()))]).fetchall()
+def run(
+    tx: Connection, handlers: Handlers, commands: Sequence[Told], over: Sequence[UUID] = ()
+) -> None:
+    """
+    In their order; the caller commits. What fails is answered as FAILED, and leaves nothing. `over`
+    are sagas that have ended; what they held is free first.
+    """
+    there = locks.before_fences(tx, handlers, commands, over) if handlers.has_locks else None
+    fences = _fences(tx, commands)
+    if there is not None:
+        locks.after_fences(there, handlers, commands, over)
     work = None
-    if len(commands) > 1 and not handlers.failed_of_late:
-        work = _together(_Work(tx, handlers, _known(rows), keeps_going=False), commands)
+    if there is None and len(commands) > 1 and not handlers.failed_of_late:
+        work = _together(tx, handlers, fences, commands)
     if work is None:
-        work = _Work(tx, handlers, _known(rows))
-        for told in commands:
-            work.one(told)
+        work = _each(_Work(tx, handlers, fences, there), commands)
         handlers.failed_of_late = work.has_failed
     work.write()
 
 
-def _together(work: "_Work", commands: Sequence[Told]) -> "_Work | None":
+def _each(work: "_Work", commands: Sequence[Told]) -> "_Work":
+    work.go_on()
+    for told in commands:
+        work.one(told)
+        work.go_on()
+    return work
+
+
+def _fences(tx: Connection, commands: Sequence[Told]) -> dict[Key, Known]:
+    if not commands:
+        return {}
+    first = {told.key: told for told in reversed(commands)}
+    rows = tx.execute(STATEMENTS["take"], [as_json(map(_row, first.values()))])
+    return {(saga, step): Known(*rest) for saga, step, *rest in rows}
+
+
+def _together(
+    tx: Connection, handlers: Handlers, fences: Mapping[Key, Known], commands: Sequence[Told]
+) -> "_Work | None":
     """All in one savepoint, half as dear as one for each; None where one did not succeed."""
+    copies = {key: msgspec.structs.replace(known) for key, known in fences.items()}
+    work = _Work(tx, handlers, copies, None, keeps_going=False)
     try:
-        with _savepoint(work.tx):
+        with _savepoint(tx):
             for told in commands:
                 work.one(told)
     except psycopg.OperationalError:
@@ -123,10 +102,6 @@ def _row(told: Told) -> dict[str, object]:
     }
 
 
-def _known(rows: Iterable[tuple[Any, ...]]) -> dict[Key, Known]:
-    return {(saga, step): Known(*rest) for saga, step, *rest in rows}
-
-
 @dataclass
 class _Work:
     """`keeps_going`: what does not succeed is undone by itself, else it raises."""
@@ -134,6 +109,7 @@ class _Work:
     tx: Connection
     of: Handlers
     fences: dict[Key, Known]
+    locks: StoredLocks | None
     keeps_going: bool = True
     has_failed: bool = False
     decided: set[Key] = field(default_factory=set)
@@ -159,14 +135,37 @@ class _Work:
                 raise
             self._failed(told, error)
             return
-        if is_news or not told.is_own:
+        waits = known.state is None
+        if not waits and (is_news or not told.is_own):
             self._answer(told, known, action)
+
+    def go_on(self) -> None:
+        """Commands that waited for what is free by now."""
+        while self.locks is not None and (found := self.locks.next_stash()) is not None:
+            (saga, _), stash = found
+            at = address(stash.address)
+            assert at is not None
+            if (action := self.of.actions.get(at.action)) is None:
+                continue  # this code does it no longer: its saga's timer asks, and hears so
+            command = partial(
+                action.contracts.decode,
+                action.takes.contract.name,
+                stash.command_version,
+                stash.command,
+            )
+            told = Told(saga, at, "do", command, stash.reason, stash.message, stash.traceparent)
+            if told.key not in self.fences:
+                self.fences |= _fences(self.tx, [told])
+            self.one(told)
 
     def _act(self, told: Told, known: Known, action: Action) -> None:
         command = told.command()
         if type(command) is not action.takes:
             raise TypeError(f"{action.name} takes {action.takes.__name__}")
         state: Fence = "DONE"
+        resources = locks.wanted(action, command)
+        if resources and self._is_kept_off(told, known, command, resources):
+            return
         try:
             with self._by_itself():
                 said = self.of.do[action.name](self.tx, command)
@@ -179,9 +178,32 @@ class _Work:
             if not self.keeps_going or type(said) not in action.refuses:
                 raise
             text = action.contracts.encode(said)
+        if resources and state == "DONE" and self.locks is not None:
+            self.locks.take(told.key, resources)
         known.command = command.model_dump_json()
         known.command_version = command.contract.version
         self._decide(told, known, state, said.contract, text, state.lower())
+
+    def _is_kept_off(
+        self, told: Told, known: Known, command: Event, resources: Sequence[str]
+    ) -> bool:
+        """By another saga: then it is refused, or waits, which nobody is told."""
+        assert self.locks is not None
+        self.locks.know(resources)
+        if (blocked := self.locks.ask(told.key, resources)) is None:
+            return False
+        text, version = command.model_dump_json(), command.contract.version
+        if blocked.may_wait and self.of.actions[told.at.action].on_locked == "wait":
+            stash = Stash(str(told.at), text, version, told.reason, told.id, told.traceparent)
+            if self.locks.stash(told.key, resources, stash):
+                why = f"saga {blocked.locked.held_by} has {blocked.locked.resource}"
+                self.entries.append(Entry(str(told.saga), "waits", told.at.step, self._actor, why))
+            return True
+        self.locks.leave(told.key)
+        known.command, known.command_version = text, version
+        said = blocked.locked.model_dump_json()
+        self._decide(told, known, "REFUSED", Locked.contract, said, "refused")
+        return True
 
     def _undo(self, told: Told, known: Known, action: Action) -> None:
         decode = action.contracts.decode
@@ -199,6 +221,8 @@ class _Work:
         known.state, known.answer = state, text
         known.answer_type, known.answer_version = contract.name, contract.version
         self.decided.add(told.key)
+        if state in ("UNDONE", "VOIDED") and self.locks is not None:
+            self.locks.leave(told.key)
         self.entries.append(
             Entry(str(told.saga), kind, told.at.step, self._actor, told.reason, text)
         )
@@ -256,6 +280,8 @@ class _Work:
             self.tx.execute(STATEMENTS["forget"], [as_json(undecided)])
         if self.answers:
             send(self.tx, self.answers)
+        if self.locks is not None:
+            self.locks.write()
         log.append(self.tx, self.entries)
 
 

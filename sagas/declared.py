@@ -10,7 +10,7 @@ it. The same declaration runs orchestrated and choreographed.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 from uuid import UUID
 
 from eventstore.contracts import Contracts, Event
@@ -25,8 +25,9 @@ class Action:
     """
     What a participant does when it is told to. `name` is like `hotel.reserve`; `takes` is the
     command, `gives` what it says when it was done, `refuses` what it may say instead. All are
-    events of `contracts`. `is_final`: it has no undo, as is right for a pivot. Raises
-    ValueError for a name that is not of this form.
+    events of `contracts`. `is_final`: it has no undo, as is right for a pivot. `locks` names what
+    a command needs for itself, `on_locked` says what becomes of it while another saga has that
+    (docs/sagas.md, Isolation). Raises ValueError for a name that is not of this form.
     """
 
     name: str
@@ -35,6 +36,8 @@ class Action:
     gives: type[Event]
     refuses: tuple[type[Event], ...] = ()
     is_final: bool = False
+    locks: "Callable[[Any], Sequence[str]] | None" = None
+    on_locked: Literal["refuse", "wait"] = "refuse"
 
     def __post_init__(self) -> None:
         if len(self.name.split(".")) != 2 or not all(self.name.split(".")) or "/" in self.name:
@@ -44,6 +47,11 @@ class Action:
     def participant(self) -> str:
         """The name of the service that does it."""
         return self.name.partition(".")[0]
+
+    @property
+    def may_refuse(self) -> bool:
+        """Also because of a lock: by whatever way, some sagas have to give way."""
+        return bool(self.refuses) or self.locks is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,11 +166,11 @@ def _wrong(plan: Plan, steps: Mapping[str, Step]) -> Iterable[str]:
     for i, planned in enumerate(plan.steps):
         action = steps[planned.name].action
         if i in plan.after_pivot:
-            if action.refuses:
+            if action.may_refuse:
                 yield (
                     f"step {planned.name} comes after the pivot, and {action.name} may refuse: what"
                     " came before can't be undone there. Put it before the pivot, or declare an"
-                    " action that doesn't refuse"
+                    " action that neither refuses nor locks"
                 )
         elif planned.pivot and not action.is_final:
             yield (

@@ -19,6 +19,7 @@ CREATE TABLE IF NOT EXISTS sagas.saga (
   deadline_at timestamptz NOT NULL, next_at timestamptz
 ) WITH (fillfactor = 60);
 CREATE INDEX IF NOT EXISTS saga_next ON sagas.saga (next_at) WHERE next_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS saga_over ON sagas.saga (ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS saga_live ON sagas.saga (type, status) WHERE ended_at IS NULL;
 
 -- name: begin

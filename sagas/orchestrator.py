@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, LiteralString
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import msgspec
 import psycopg
@@ -19,24 +19,31 @@ from consumer.errors import Refused
 from eventstore.contracts import Contracts, Event
 from eventstore.envelope import Envelope
 from eventstore.subscriber import Arrived, Received, Refuse, Subscriber, place
-from sagas import instances, log, protocol
+from sagas import forget, instances, log, protocol
 from sagas.declared import Saga
 from sagas.instances import Instance, Result
 from sagas.protocol import Reply, Style
 from sagas.turn import Turn, rows_of
-from sagas.wire import Failed, address, own_words, saga_id
+from sagas.wire import Failed, address, new_id, own_words, saga_id
 
 WORDS = frozenset({"DONE", "REFUSED", "UNDONE", "VOIDED", "FAILED"})
 Connection = psycopg.Connection[Any]
 
 
 class Orchestrator(Subscriber):
-    """Of these sagas. Run as a sink of type subscriber whose topics are the participants'."""
+    """
+    Of these sagas. Run as a sink of type subscriber whose topics are the participants'. What is
+    over is forgotten after `keep_days`, or never; raises ValueError for too few of them.
+    """
 
     tables: Mapping[str, LiteralString] = MappingProxyType({**instances.TABLES, **log.TABLES})
 
-    def __init__(self, name: str, *sagas: type[Saga]) -> None:
+    def __init__(
+        self, name: str, *sagas: type[Saga], keep_days: float | None = forget.KEEP_DAYS
+    ) -> None:
         super().__init__(name, own_words)
+        forget.check(keep_days)
+        self.keep_days = keep_days
         self.sagas = {saga.name: saga for saga in sagas}
 
     def wants(self, said: Envelope) -> bool:
@@ -112,9 +119,10 @@ def start(
 ) -> UUID:
     """
     Begins a saga in the caller's transaction, with its first commands; the same `id_` again begins
-    nothing. Raises Invalid for a request that its contract does not allow.
+    nothing, until it is forgotten. Of two sagas the one of the smaller id counts as the older.
+    Raises Invalid for a request that its contract does not allow.
     """
-    id_ = id_ or uuid4()
+    id_ = id_ or new_id()
     now = datetime.now(UTC)
     state, effects = protocol.begin(saga.plan, style)
     new = Instance(

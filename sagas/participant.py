@@ -16,28 +16,29 @@ is no refusal: nothing is kept, and the saga asks again later.
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, LiteralString
-from uuid import UUID
 
 from consumer import errors
 from consumer.errors import Unreadable
-from eventstore.contracts import Contracts, Event, Invalid
+from eventstore.contracts import Contracts, Invalid
 from eventstore.envelope import Envelope
 from eventstore.subscriber import Arrived, Received, Refuse, Subscriber, place
-from sagas import commands, following, log
-from sagas.commands import Connection, Do, Handlers, Refused, Told, UndoIt
+from sagas import commands, following, forget, locks, log
 from sagas.declared import Action, Saga
 from sagas.fence import Direction
 from sagas.following import Hearing
-from sagas.wire import Address, Undo, address, message_id, own_words, saga_id
+from sagas.told import Connection, Do, Handlers, Refused, Told, UndoIt
+from sagas.wire import Address, Forgotten, Undo, address, message_id, own_words, saga_id
 
 __all__ = ["Participant", "Refused"]
+
+COMMANDS = ("do", "undo")
 
 
 class Participant(Subscriber):
     """Its name is the first part of its actions' names. Run as a sink of type subscriber."""
 
     tables: Mapping[str, LiteralString] = MappingProxyType(
-        {**commands.TABLES, **following.TABLES, **log.TABLES}
+        {**commands.TABLES, **following.TABLES, **locks.TABLES, **log.TABLES}
     )
 
     def __init__(self, name: str) -> None:
@@ -91,19 +92,22 @@ class Participant(Subscriber):
         of = address(said.aggregate)
         if of is None:
             return False
-        if of.word in ("do", "undo"):
+        if of.word == "forgotten" or (of.word == "ended" and self.written.has_locks):
+            return True
+        if forget.is_too_old(said):
+            return False
+        if of.word in COMMANDS:
             return of.participant == self.name
-        saga = self._sagas.get(of.type)
-        if saga is None or of.style != "choreographed":
+        if not self._follows(of):
             return False
         is_of_all = of.word in ("begun", "ended")
-        return is_of_all or following.concerns(saga.plan, self.name, of)
+        return is_of_all or following.concerns(self._sagas[of.type].plan, self.name, of)
 
     def contracts_of(self, said: Envelope) -> Contracts:
         of = address(said.aggregate)
         assert of is not None
         saga_id(said.subject)
-        if of.word in ("do", "undo"):
+        if of.word in COMMANDS:
             action = self.written.actions.get(of.action)
             if action is None:
                 raise Unreadable(f"{self.name} has no action {of.action:.80}: update this service")
@@ -111,31 +115,46 @@ class Participant(Subscriber):
             if said.type != wanted:
                 raise Unreadable(f"{said.type:.80} is no command of {of.action}")
             return action.contracts if of.word == "do" else own_words
+        if of.word in ("ended", "forgotten"):
+            return own_words
         return self._sagas[of.type].contracts_of(of.step, said.type)
 
     def handle(self, tx: Connection, events: Sequence[Arrived]) -> None:
-        told: list[Told] = []
-        hearings: list[Hearing] = []
-        for each in events:
-            received = each.received
-            of, saga = address(received.aggregate), saga_id(received.subject)
-            assert of is not None
-            if of.word in ("do", "undo"):
-                told.append(_told(saga, of, received))
-            else:
-                hearings.append(Hearing(saga, of, received.event))
+        heard = [_hearing(arrived.received) for arrived in events]
+        told = [
+            _told(each, arrived.received)
+            for each, arrived in zip(heard, events, strict=True)
+            if each.of.word in COMMANDS
+        ]
+        hearings = [
+            each for each in heard if each.of.word not in COMMANDS and self._follows(each.of)
+        ]
         if hearings:
             try:
                 for known in following.hear(tx, self._sagas, hearings):
                     told += map(_own, known.turns(self.name))
             except (Invalid, LookupError) as error:  # set aside; the saga's timer asks for the step
                 raise Refuse(f"{self.name} can't follow it: {place(error, self.handle)}") from error
-        if told:
-            commands.run(tx, self.written, told)
+        forgotten = [each.event for each in heard if isinstance(each.event, Forgotten)]
+        over = [each.saga for each in heard if each.of.word == "ended"]
+        over += [saga for those in forgotten for saga in those.sagas]
+        if told or (over and self.written.has_locks):
+            commands.run(tx, self.written, told, over)
+        for those in forgotten:
+            forget.hear(tx, self.name, those)
+
+    def _follows(self, of: Address) -> bool:
+        return of.style == "choreographed" and of.type in self._sagas
 
 
-def _told(saga: UUID, of: Address, received: Received[Any]) -> Told:
-    event: Event = received.event
+def _hearing(received: Received[Any]) -> Hearing:
+    of = address(received.aggregate)
+    assert of is not None
+    return Hearing(saga_id(received.subject), of, received.event)
+
+
+def _told(heard: Hearing, received: Received[Any]) -> Told:
+    saga, of, event = heard
     direction: Direction = "do" if of.word == "do" else "undo"
     reason = event.reason if isinstance(event, Undo) else f"{of.type} asks for it"
     trace = received.meta.get("traceparent")

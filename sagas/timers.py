@@ -5,6 +5,7 @@ Every orchestrator's process looks; who looks first locks a row, and the others 
 """
 
 import threading
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +15,7 @@ import structlog
 from consumer.retry import Backoff
 from eventstore.subscriber import place
 from eventstore.subscriber_sink import SESSION
-from sagas import instances, protocol
+from sagas import forget, instances, protocol
 from sagas.instances import Instance
 from sagas.orchestrator import Orchestrator
 from sagas.protocol import GiveUp, TimedOut
@@ -22,6 +23,7 @@ from sagas.turn import Turn
 
 LOOK_EVERY_S = 0.2
 AT_ONCE = 200
+FORGET_EVERY_S = 3600.0
 
 
 class Timers:
@@ -31,6 +33,7 @@ class Timers:
         self._dsn = dsn
         self._orchestrator = orchestrator
         self._stop = threading.Event()
+        self._forget_at_s = 0.0
         self._thread = threading.Thread(target=self._run, name="saga timers", daemon=True)
         self._thread.start()
 
@@ -58,7 +61,12 @@ class Timers:
             application_name="tailrace saga timers",
         ) as connection:
             while not self._stop.is_set():
-                if look(connection, self._orchestrator) < AT_ONCE:
+                is_quiet = look(connection, self._orchestrator) < AT_ONCE
+                if time.monotonic() >= self._forget_at_s:
+                    self._forget_at_s = time.monotonic() + FORGET_EVERY_S
+                    if forget_some(connection, self._orchestrator) == forget.SAGAS_AT_ONCE:
+                        self._forget_at_s = 0.0
+                if is_quiet:
                     self._stop.wait(LOOK_EVERY_S)
 
 
@@ -72,6 +80,15 @@ def look(connection: psycopg.Connection[Any], orchestrator: Orchestrator) -> int
             ring(turn, one, now)
         turn.write(connection)
     return len(there)
+
+
+def forget_some(connection: psycopg.Connection[Any], orchestrator: Orchestrator) -> int:
+    """One transaction: how many sagas are no longer there, as they have been over for so long."""
+    if orchestrator.keep_days is None:
+        return 0
+    types = list(orchestrator.sagas)
+    with connection.transaction():
+        return forget.some(connection, orchestrator.name, types, orchestrator.keep_days)
 
 
 def ring(turn: Turn, one: Instance, now: datetime) -> None:

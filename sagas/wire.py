@@ -3,6 +3,9 @@ How sagas travel: each message is an event of the outbox whose aggregate is a st
 by the saga's id. What was done or refused is the participant's own event, for everybody to read.
 """
 
+import secrets
+import time
+from datetime import datetime
 from typing import Any, Literal, NamedTuple
 from uuid import UUID, uuid5
 
@@ -11,7 +14,7 @@ from eventstore.contracts import Contracts, Event
 from sagas.fence import Direction, Fence
 from sagas.protocol import Style
 
-Word = Direction | Fence | Literal["FAILED", "begun", "ended"]
+Word = Direction | Fence | Literal["FAILED", "begun", "ended", "forgotten"]
 
 _PREFIX = "saga"
 
@@ -64,6 +67,22 @@ class Ended(Event):
     status: str
 
 
+@own_words.event("saga.locked")
+class Locked(Event):
+    """A refusal: another saga, which is not over, has what the action needs."""
+
+    resource: str
+    held_by: UUID
+
+
+@own_words.event("saga.forgotten")
+class Forgotten(Event):
+    """These have been over for so long that nothing of them can come again; they ended `before`."""
+
+    sagas: list[UUID]
+    before: datetime
+
+
 class Address(NamedTuple):
     """Of which step a message is, and what it says; `step` and `action` are empty for the whole."""
 
@@ -97,6 +116,15 @@ def saga_id(subject: str | None) -> UUID:
         return UUID(subject or "")
     except ValueError:
         raise Unreadable("its subject is not the id of a saga") from None
+
+
+def new_id() -> UUID:
+    """For a saga: the smaller of two is the older one, to a millisecond (a UUID of version 7)."""
+    now_ms = time.time_ns() // 1_000_000
+    value = (
+        now_ms << 80 | 0x7 << 76 | secrets.randbits(12) << 64 | 0b10 << 62 | secrets.randbits(62)
+    )
+    return UUID(int=value)
 
 
 def message_id(saga: UUID, *parts: str | int) -> UUID:

@@ -207,7 +207,7 @@ def _readers(aggregate: str) -> Iterable[str]:
     *_, action, word = aggregate.split("/")
     if word in ("do", "undo"):
         return [action.partition(".")[0]]
-    return [] if word in ("begun", "ended") else ["tours"]
+    return [] if word in ("begun", "ended", "forgotten") else ["tours"]
 
 
 def _rows(connection: psycopg.Connection[Any], name: str) -> list[tuple[Any, ...]]:

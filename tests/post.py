@@ -63,6 +63,6 @@ def _record(
         "ce_subject": subject, "ce_aggregatetype": aggregate, "ce_dataschema": dataschema,
         "ce_correlationid": correlation,
     }  # fmt: skip
-    headers = [(name, text.encode()) for name, text in said.items()]
+    headers = [(name, text.encode()) for name, text in said.items() if text]
     at = TopicPartition("post", 0)
     return Record(at, seq, subject.encode(), json.dumps(payload).encode(), headers, 0)

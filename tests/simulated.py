@@ -175,13 +175,18 @@ class Simulated:
             self._put("replies", "reply", number, i, "FAILED")
             return
         self._commit(number, i, act, after)
-        said = run.fences[i]
+        self._answer(number, i)
+        if self._happens("died_after"):
+            self._later(1.0, "command", number, i, way)
+
+    def _answer(self, number: int, i: int) -> None:
+        said = self.runs[number].fences[i]
+        if said is None:  # it waits
+            return
         self._put("replies", "reply", number, i, said)
         if self.style == "choreographed":
             for other in range(len(self.plan.steps)):
                 self._put(f"events to {other}", "event", number, i, said, other)
-        if self._happens("died_after"):
-            self._later(1.0, "command", number, i, way)
 
     def _commit(self, number: int, i: int, act: fence.Act, after: Fence) -> None:
         run = self.runs[number]

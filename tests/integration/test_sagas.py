@@ -302,6 +302,16 @@ def test_code_that_live_sagas_need_cannot_be_taken_away(world: World) -> None:
         Orchestrator("shop", Less).ready(connection)
 
 
+def test_actions_without_locks_ask_for_none(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sagas.locks.StoredLocks.__init__", None)
+    saga = world.buy()
+    world.post.carry()
+    assert world.status(saga) == "COMPLETED"
+    ended = world.post.sent[-1]
+    assert ended.headers[5][1].endswith(b"/ended")  # type: ignore[union-attr]
+    assert world.post.deliver(ended) == 0
+
+
 def test_what_cannot_work_is_refused_where_it_is_written() -> None:
     with pytest.raises(PlanError, match=r"step sent comes after the pivot, and store\.take may"):
 
