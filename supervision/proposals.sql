@@ -78,13 +78,13 @@ WHERE subject = %s AND rung = %s AND md5(finding) = md5(%s) AND state = 'open';
 -- The newest first.
 SELECT id, subject, rung, finding, at, state, judgement, actor, reason, decided_at
 FROM supervision.proposals
-WHERE (%(id)s::bigint IS NULL OR id = %(id)s) AND subject = %(subject)s
+WHERE (%(id)s::bigint IS NULL OR id = %(id)s) AND subject = ANY (%(subjects)s)
 AND (%(all)s OR (state = 'open' AND judgement IS NULL))
 ORDER BY id DESC LIMIT %(limit)s;
 
 -- name: hold
 -- Of two that decide at once, the second sees what the first did.
-SELECT state FROM supervision.proposals WHERE id = %s AND subject = %s FOR UPDATE;
+SELECT state FROM supervision.proposals WHERE id = %s FOR UPDATE;
 
 -- name: decide
 -- Its end.
