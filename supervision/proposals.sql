@@ -22,6 +22,7 @@ CREATE TABLE IF NOT EXISTS supervision.proposals (
 );
 CREATE UNIQUE INDEX IF NOT EXISTS proposed_once ON supervision.proposals
   (subject, rung, md5(finding)) WHERE state IN ('open', 'rejected');
+CREATE INDEX IF NOT EXISTS proposals_open ON supervision.proposals (subject) WHERE state = 'open';
 CREATE INDEX IF NOT EXISTS proposals_by_time ON supervision.proposals (subject, decided_at);
 
 -- name: present

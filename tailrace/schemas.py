@@ -115,6 +115,7 @@ ACTS: Mapping[str, str] = {
     "projections drop": "acts; then see `tailrace projections list --json`",
     "projections switch": "acts; then see `tailrace projections list --json`",
     "run": "runs; its log is JSON with `log.format: json`, its state is at `/status.json`",
+    "sagas asyncapi": "prints an AsyncAPI 3 document in YAML",
     "sagas draw": "prints a picture in Mermaid",
     "schema apply": "acts; what it would do is in `tailrace schema plan --json`",
     "supervise compensate": "acts; then see `tailrace supervise show --json`",
