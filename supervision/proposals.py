@@ -64,10 +64,10 @@ class Standing(msgspec.Struct, frozen=True):
 
 def create_schema(tx: Connection) -> None:
     """Log and tables, where they are not there. Needs the right to create a schema."""
-    if _one(tx, "present")[0]:
+    if is_here(tx):
         return
     tx.execute(STATEMENTS["make_alone"])
-    if not _one(tx, "present")[0]:
+    if not is_here(tx):
         tx.execute(STATEMENTS["schema"])
         tx.execute(log.STATEMENTS["schema"])
 
@@ -75,11 +75,26 @@ def create_schema(tx: Connection) -> None:
 def standing(tx: Connection, subject: str) -> Standing:
     """A subject that nobody has heard of begins at manual."""
     tx.execute(STATEMENTS["add_subject"], [subject])
+    return _standing(tx, subject)
+
+
+def _standing(tx: Connection, subject: str) -> Standing:
     rung, since = _one(tx, "rung", subject)
     evidence = Evidence(*_one(tx, "evidence", subject))
     above = ladder.above(rung)
     lacking = ladder.lacking(rung, evidence) if above else None
     return Standing(subject, rung, since, evidence, above, lacking)
+
+
+def is_here(tx: Connection) -> bool:
+    """Whether the tables are there."""
+    return bool(_one(tx, "present")[0])
+
+
+def standings(tx: Connection, subjects: Sequence[str]) -> list[Standing]:
+    """Of those that somebody has heard of; nothing is written."""
+    known = tx.execute(STATEMENTS["known_subjects"], [list(subjects)]).fetchall()
+    return [_standing(tx, subject) for (subject,) in known]
 
 
 def move(tx: Connection, subject: str, wanted: Rung, actor: str, reason: str) -> None:

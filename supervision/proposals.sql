@@ -37,6 +37,10 @@ SELECT pg_advisory_xact_lock(hashtextextended('tailrace.supervision', 0));
 -- Everything begins where a person does all.
 INSERT INTO supervision.rungs (subject, rung) VALUES (%s, 'manual') ON CONFLICT DO NOTHING;
 
+-- name: known_subjects
+-- Those of these that are on the ladder.
+SELECT subject FROM supervision.rungs WHERE subject = ANY (%s) ORDER BY subject;
+
 -- name: rung
 -- Where a subject is.
 SELECT rung, since FROM supervision.rungs WHERE subject = %s;

@@ -3,7 +3,6 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from pathlib import Path
 from uuid import UUID
 
@@ -12,13 +11,11 @@ import pytest
 import yaml
 
 from devstack import Endpoints
-from examples.tour.booking import BookTour, office
-from examples.tour.load import requests
-from sagas import instances, log
-from sagas.orchestrator import start
-from sagas.protocol import Input, Reply, TimedOut
-from sagas.turn import Turn
-from supervision import proposals
+from examples.tour.booking import BookTour
+from sagas import log
+from sagas.protocol import Reply, TimedOut
+from supervision import proposals, waiting
+from supervision.waiting import Waiting, Walk
 from tailrace import saga_sweeps
 from tailrace.config import load
 from tailrace.decisions import Desk as Decisions
@@ -26,54 +23,23 @@ from tailrace.harness.databases import Databases
 from tailrace.harness.waits import eventually
 from tailrace.swept import Swept
 from tests.integration.test_supervise import Desk
+from tests.parking import Tours
 
 HOTEL, FLIGHT = "saga:book-tour/hotel", "saga:book-tour/flight"
-AT = {name: i for name, i in BookTour.plan.index.items()}
+AT = BookTour.plan.index
 
 
-class Office(Desk):
-    """Sagas whose participants answer as the test says."""
+class Office(Desk, Tours):
+    """A pipeline with sagas whose participants answer as the test says."""
 
     def __init__(self, dsn: str, folder: Path) -> None:
-        super().__init__(dsn, folder)
+        Desk.__init__(self, dsn, folder)
+        Tours.__init__(self, dsn)
         self.make_tables()
         file = yaml.safe_load(self.file.read_text())
         file["source"]["password_reference"] = "${file:/etc/connect/tours.properties:password}"
         self.file.write_text(yaml.safe_dump(file))
         self.pipeline = load(self.file, env={})
-        self._requests = requests(seed=7)
-
-    def begins(self, count: int = 1) -> list[UUID]:
-        with psycopg.connect(self.dsn) as tx:
-            found = islice(self._requests, count)
-            return [start(tx, office, BookTour, request, id_=id_) for id_, request in found]
-
-    def hears(self, saga: UUID, *inputs: Input, actor: str = "timer") -> str:
-        with psycopg.connect(self.dsn) as tx:
-            (one,) = instances.named(tx, [saga]).values()
-            for each in inputs:
-                turn = Turn(office.sagas, office.name, datetime.now(UTC))
-                turn.act(one, each, actor, "as the test says")
-                turn.write(tx)
-                one.version += 1
-            return one.status
-
-    def park(self, saga: UUID, step: str = "hotel") -> None:
-        """No answer to any try."""
-        tries = BookTour.plan.steps[AT[step]].tries
-        said = [TimedOut(AT[step], number) for number in range(1, tries + 1)]
-        assert self.hears(saga, *said) == "PARKED"
-
-    def parked(self, count: int = 1) -> list[UUID]:
-        found = self.begins(count)
-        for saga in found:
-            self.park(saga)
-        return found
-
-    def comes_back(self, step: str = "hotel") -> None:
-        """Its participant answers another saga."""
-        actor = f"participant {BookTour.plan.steps[AT[step]].participant}"
-        self.hears(self.begins()[0], Reply(AT[step], "DONE"), actor=actor)
 
     def sweep(self, later_s: float = 0.0) -> dict[str, Swept]:
         now = datetime.now(UTC) + timedelta(seconds=later_s)
@@ -276,3 +242,31 @@ def test_overdue_means_that_no_timers_run(desk: Office) -> None:
     found = desk.sweep(BookTour.plan.deadline_s + 100)
     assert "2 saga(s) of type book-tour are overdue" in (found["saga:book-tour"].problem or "")
     assert "no orchestrator's timers run" in (found["saga:book-tour"].problem or "")
+
+
+def test_what_waits_is_counted_and_the_log_is_walked_round_and_round(desk: Office) -> None:
+    walk = Walk()
+    with psycopg.connect(desk.dsn, autocommit=True) as tx:
+        assert waiting.look(tx, walk) == Waiting(parked=0, overdue=0, proposals=None, breaks=0)
+        desk.put("approve")
+        first, _ = desk.parked(2)
+        desk.comes_back()
+        desk.sweep()
+        assert waiting.look(tx, walk) == Waiting(parked=2, overdue=0, proposals=2, breaks=0)
+        tx.execute(
+            "UPDATE sagas.saga SET next_at = now() - interval '1 hour' WHERE next_at > now()"
+        )
+        assert waiting.look(tx, walk).overdue == 1
+        desk.begins(waiting.PAGE_ROWS)
+        tx.execute("ALTER TABLE sagas.log DISABLE TRIGGER log_is_final")
+        tx.execute("UPDATE sagas.log SET actor = 'eve' WHERE seq = 2")
+        tx.execute("DELETE FROM sagas.log WHERE seq = 205")
+        found = [waiting.look(tx, walk).breaks for _ in range(3)]
+        assert found == [1, 2, 2]
+        assert desk.status(first) == "PARKED"
+
+
+def test_who_may_not_read_the_tables_is_told_nothing(desk: Office) -> None:
+    with psycopg.connect(desk.dsn, autocommit=True) as tx:
+        tx.execute("SET ROLE pg_monitor")
+        assert waiting.look(tx, Walk()) == Waiting()
