@@ -42,13 +42,15 @@ KINDS: Mapping[str, Act] = {"resumed": "resume", "gave up": "compensate"}
 class Stuck(msgspec.Struct, frozen=True, tag_field="of", tag="saga"):
     """
     A saga that is parked at a step, and what would be done about it. `version` is the saga's: once
-    it has moved, this is not so any more.
+    it has moved, this is not so any more. `line` of the log is the one that parked it.
     """
 
+    type: str
     saga: str
     step: str
     status: protocol.Status
     version: int
+    line: int
     act: Act
 
     @property
@@ -75,15 +77,21 @@ class Parked(msgspec.Struct, frozen=True):
     `way_back`: it is not past its pivot, nor being undone.
     """
 
-    subject: str
+    type: str
     saga: str
     step: str
     status: protocol.Status
     version: int
     deadline_at: datetime
+    line: int
     parked_at: datetime
     has_answered: bool
     way_back: bool
+
+    @property
+    def subject(self) -> str:
+        """The step's name on the ladder."""
+        return subject_of(self.type, self.step)
 
 
 class Overdue(msgspec.Struct, frozen=True):
@@ -112,7 +120,7 @@ def subjects(tx: Connection) -> list[str]:
 
 def rule(one: Parked, now: datetime) -> Stuck | None:
     """What is to be done about it now; None: wait. Pure."""
-    found = Stuck(one.saga, one.step, one.status, one.version, "resume")
+    found = Stuck(one.type, one.saga, one.step, one.status, one.version, one.line, "resume")
     if one.way_back and one.deadline_at <= now:
         return msgspec.structs.replace(found, act="compensate")
     quiet_until = one.parked_at + timedelta(seconds=QUIET_S)
@@ -137,7 +145,7 @@ def _parked(
     steps_text: str,
     deadline_at: datetime,
     step: str,
-    seq: int,
+    line: int,
     parked_at: datetime,
 ) -> Parked:
     plan = msgspec.json.decode(plan_text, type=Plan)
@@ -146,14 +154,15 @@ def _parked(
     saga = Saga(status, tuple(Step(row.status, row.tries) for row in steps), style)
     participant = plan.steps[plan.index[step]].participant
     return Parked(
-        subject_of(type_, step),
+        type_,
         id_,
         step,
         status,
         version,
         deadline_at,
+        line,
         parked_at,
-        heard.get(f"participant {participant}", 0) > seq,
+        heard.get(f"participant {participant}", 0) > line,
         protocol.may_give_up(plan, saga),
     )
 

@@ -46,7 +46,8 @@ FROM supervision.proposals p
 JOIN sagas.saga s ON s.id = (p.finding::json ->> 'saga')::uuid
 LEFT JOIN LATERAL (
     SELECT actor, kind, reason FROM sagas.log
-    WHERE subject = s.id::text AND kind IN ('resumed', 'gave up') AND at > p.at
+    WHERE subject = s.id::text AND kind IN ('resumed', 'gave up')
+    AND seq > (p.finding::json ->> 'line')::bigint
     ORDER BY seq LIMIT 1
 ) l ON true
 WHERE p.subject = ANY (%s) AND p.state = 'open'

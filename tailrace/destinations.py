@@ -128,6 +128,8 @@ def saga_doer(tx: Connection, pipeline: Pipeline, actor: str, reason: str) -> Do
     _, office = offices.office_of(pipeline)
 
     def do(finding: Stuck, tell: Tell) -> str:
+        if finding.type not in office.sagas:
+            raise CannotDo(f"orchestrator {office.name} has no sagas of type {finding.type}")
         return stuck.act(tx, office, finding, actor, reason, tell)
 
     return do

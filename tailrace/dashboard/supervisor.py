@@ -109,8 +109,7 @@ def _found(pipeline: Pipeline) -> Iterator[tuple[list[Standing], list[Shown], st
 def _shown(sink: str, one: Proposal) -> Shown:
     finding = one.finding
     if isinstance(finding, Stuck):
-        said = finding.says.replace("a saga", "It", 1)
-        what = f"{finding.act}: {said}"
+        what = f"{finding.act}: {finding.says}"
         return Shown(f"{sink}/{one.id}", one, what, finding.saga, finding.saga)
     keys = ", ".join(f"{column}={value}" for column, value in finding.key.items())
     columns = f" in {', '.join(finding.columns)}" if finding.columns else ""

@@ -59,7 +59,7 @@ def desk(stack: AnyStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     pipe = factory("CREATE TABLE t (id int PRIMARY KEY)", ["public.t"], watch_effects=False)
     file = yaml.safe_load(pipe.file.read_text())
     module = {"module": "examples.tour.booking:office", "topics": [f"{pipe.name}.events"]}
-    file["sinks"]["work"] = {"type": "subscriber", "dsn": pipe.source_dsn} | module
+    file["sinks"]["office"] = {"type": "subscriber", "dsn": pipe.source_dsn} | module
     pipe.file.write_text(yaml.safe_dump(file))
     with psycopg.connect(pipe.source_dsn) as connection:
         outbox.create_schema(connection)
@@ -98,10 +98,10 @@ def test_it_looks_right(desk: Desk, browser: Browser, scheme: str, size: tuple[i
     expect(proposed).to_contain_text("a row of public.t is changed in note")
     expect(proposed).to_contain_text("step hotel was not answered after all its tries")
     visitor.check("supervisor")
-    page.get_by_role("link", name="Approve work/").first.click()
+    page.get_by_role("link", name="Approve office/").first.click()
     visitor.check("supervisor-approve")
     proposed = visitor.goto(desk.path()).get_by_role("region", name="Proposals")
-    proposed.get_by_role("row").filter(has_text="resume").get_by_role("link").first.click()
+    proposed.get_by_role("row").filter(has_text="resume").get_by_role("link").last.click()
     expect(page.get_by_text("was not answered after all its tries. Last heard")).to_be_visible()
     visitor.check("saga-parked")
     assert page.title() != "owned"
@@ -111,28 +111,28 @@ def test_it_looks_right(desk: Desk, browser: Browser, scheme: str, size: tuple[i
 def test_who_may_only_look_may_not_decide(desk: Desk, browser: Browser) -> None:
     visitor = Visitor(browser, desk.url)
     page = visitor.goto(desk.path())
-    page.get_by_role("link", name="Approve work/").first.click()
+    page.get_by_role("link", name="Approve office/").first.click()
     expect(page.get_by_text("Operators may do this.")).to_be_visible()
     expect(page.get_by_role("button", name="Approve")).to_have_count(0)
     visitor.close()
-    assert desk.post(desk.path("/work/1/approve")).status_code == 403
-    assert desk.post(desk.path("/work/1/approve"), VIEWER).status_code == 403
+    assert desk.post(desk.path("/office/1/approve")).status_code == 403
+    assert desk.post(desk.path("/office/1/approve"), VIEWER).status_code == 403
     with httpx.Client(base_url=desk.url) as client:
         client.post("/login", data={"token": TOKEN, "who": "Ada"})
         form = {"form_token": "of another session", "reason": "x"}
         origin = {"origin": desk.url}
-        forged = client.post(desk.path("/work/1/approve"), data=form, headers=origin)
+        forged = client.post(desk.path("/office/1/approve"), data=form, headers=origin)
     assert forged.status_code == 403
     assert "The form is from another session" in forged.text
 
 
 def test_what_there_is_not_is_said(desk: Desk) -> None:
-    assert desk.get(desk.path("/work/1/explode")).status_code == 404
+    assert desk.get(desk.path("/office/1/explode")).status_code == 404
     assert desk.get(desk.path("/nowhere/1/approve")).status_code == 404
-    gone = desk.post(desk.path("/work/999/approve"), TOKEN, reason="x")
+    gone = desk.post(desk.path("/office/999/approve"), TOKEN, reason="x")
     assert gone.status_code == 409
     assert "there is no proposal 999" in gone.text
-    assert "Say why" in desk.post(desk.path("/work/1/approve"), TOKEN, reason=" ").text
+    assert "Say why" in desk.post(desk.path("/office/1/approve"), TOKEN, reason=" ").text
 
 
 def test_approve_reject_and_judge(desk: Desk, browser: Browser) -> None:
@@ -140,7 +140,7 @@ def test_approve_reject_and_judge(desk: Desk, browser: Browser) -> None:
     visitor.log_in(TOKEN)
     page = visitor.goto(desk.path())
     waiting = page.get_by_role("region", name="Proposals").get_by_role("row")
-    newest = page.get_by_role("link", name="Approve work/").first
+    newest = page.get_by_role("link", name="Approve office/").first
     id_ = str(newest.get_attribute("aria-label")).removeprefix("Approve ")
     newest.click()
     page.get_by_label("Reason").fill("the hotel is back")
