@@ -79,6 +79,8 @@ def test_at_manual_it_is_listed_once_its_participant_answers_again(desk: Office)
     (saga,) = desk.parked()
     assert desk.sweep()[HOTEL].listed == []
     desk.comes_back("flight")
+    raised = Reply(AT["hotel"], "FAILED")
+    desk.hears(desk.begins()[0], raised, actor="participant hotel")  # which is no answer
     assert desk.sweep()[HOTEL].listed == []
     desk.comes_back()
     swept = desk.said("sweep")[0]
