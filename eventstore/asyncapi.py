@@ -1,6 +1,6 @@
 """The AsyncAPI 3 document of a service's events, for tools and for teams that read them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from eventstore.nodes import Schema
@@ -32,21 +32,13 @@ def document(overview: Overview) -> dict[str, Any]:
     names = [message_name(entry) for entry in overview.events]
     newest = max((entry.version for entry in overview.events), default=1)
     return {
-        "asyncapi": VERSION,
-        "info": {
-            "title": f"Events of {overview.source}",
-            "version": f"{newest}.0.0",
-            "description": "CloudEvents 1.0 in binary mode: the data is the record's value, the"
-            " attributes are its headers. Fields that a reader does not know are to be ignored.",
-        },
-        "defaultContentType": "application/json",
+        **head(f"Events of {overview.source}", newest),
         "channels": {
-            "events": {
-                "address": overview.topic,
-                "description": "Keyed by aggregate: the events of one aggregate stay in order.",
-                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in names},
-                "bindings": {"kafka": {"topic": overview.topic, "bindingVersion": "0.5.0"}},
-            }
+            "events": channel(
+                overview.topic,
+                "Keyed by aggregate: the events of one aggregate stay in order.",
+                names,
+            )
         },
         "operations": {
             "publish": {
@@ -56,24 +48,49 @@ def document(overview: Overview) -> dict[str, Any]:
                 "messages": [{"$ref": f"#/channels/events/messages/{name}"} for name in names],
             }
         },
-        "components": {
-            "messages": {message_name(each): _message(overview, each) for each in overview.events},
-            "schemas": {
-                "headers": {
-                    "type": "object",
-                    "properties": {
-                        name: {"type": "string", **said} for name, said in HEADERS.items()
-                    },
-                    "required": list(REQUIRED),
-                },
-                **{
-                    name: schema
-                    for entry in overview.events
-                    for name, schema in _schemas(entry).items()
-                },
-            },
-        },
+        "components": components([overview]),
     }
+
+
+def head(title: str, version: int) -> dict[str, Any]:
+    """What stands before everything else."""
+    return {
+        "asyncapi": VERSION,
+        "info": {
+            "title": title,
+            "version": f"{version}.0.0",
+            "description": "CloudEvents 1.0 in binary mode: the data is the record's value, the"
+            " attributes are its headers. Fields that a reader does not know are to be ignored.",
+        },
+        "defaultContentType": "application/json",
+    }
+
+
+def channel(topic: str, says: str, names: Iterable[str]) -> dict[str, Any]:
+    """A topic of Kafka's with the messages that are in it."""
+    return {
+        "address": topic,
+        "description": says,
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in names},
+        "bindings": {"kafka": {"topic": topic, "bindingVersion": "0.5.0"}},
+    }
+
+
+def components(overviews: Iterable[Overview]) -> dict[str, Any]:
+    """Messages and schemas of all of these; of two messages of one name the first."""
+    messages: dict[str, Any] = {}
+    schemas: dict[str, Any] = {
+        "headers": {
+            "type": "object",
+            "properties": {name: {"type": "string", **said} for name, said in HEADERS.items()},
+            "required": list(REQUIRED),
+        }
+    }
+    for overview in overviews:
+        for entry in overview.events:
+            messages.setdefault(message_name(entry), _message(overview, entry))
+            schemas |= _schemas(entry)
+    return {"messages": messages, "schemas": schemas}
 
 
 def message_name(entry: Entry) -> str:

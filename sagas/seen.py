@@ -11,6 +11,8 @@ from sagas import log, protocol
 from sagas.instances import STATEMENTS, Connection, StepRow
 from sagas.protocol import StepStatus
 
+_SAYS_WHY = ("heard", "failed")
+
 
 class SeenStep(msgspec.Struct, frozen=True):
     """`tries`: how often its last command was sent. `due`: when it is sent again."""
@@ -82,6 +84,20 @@ class Timeline(msgspec.Struct, frozen=True):
 
     saga: SeenSaga
     log: list[Happened]
+
+    @property
+    def why_parked(self) -> str | None:
+        """Where it stopped, since when, and what was said there last; None: it is not parked."""
+        rang = [line for line in self.log if line.kind == "timed out"]
+        if not self.saga.needs_somebody or not rang:
+            return None
+        step, at = rang[-1].step, rang[-1].at
+        said = [one.reason for one in self.log if one.step == step and one.kind in _SAYS_WHY]
+        undoing = "the undo of " if self.saga.status == "COMPENSATION_PARKED" else ""
+        return (
+            f"Since {at:%Y-%m-%d %H:%M:%S} UTC: {undoing}step {step} was not answered after all its"
+            f" tries. Last heard: {said[-1] if said else 'nothing'}."
+        )
 
 
 def listed(

@@ -37,7 +37,7 @@ class Unsettled(Exception):
     """Nothing can be said for sure now; the sentence says why."""
 
 
-class Finding(msgspec.Struct, frozen=True):
+class Finding(msgspec.Struct, frozen=True, tag_field="of", tag="row"):
     """
     One row that differs for sure. `source` and `sink` are digests of the row, None where there is
     none, since its values may be private; `position` is the one that the sink's row has.
@@ -50,6 +50,21 @@ class Finding(msgspec.Struct, frozen=True):
     source: str | None
     sink: str | None
     position: Position | None
+
+    @property
+    def says(self) -> str:
+        """What was found."""
+        return f"a row is {self.kind}"
+
+    @property
+    def deed(self) -> str:
+        """How the log calls what was done."""
+        return "mended"
+
+    @property
+    def before(self) -> str | None:
+        """What the log has of how it was."""
+        return self.sink
 
 
 class Sight(NamedTuple):

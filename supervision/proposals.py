@@ -3,7 +3,7 @@ Rungs and proposals, in the database where the acts would be done; each decision
 the log, in one transaction that the caller commits.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -17,11 +17,15 @@ from sinks.target import load_statements
 from supervision import ladder
 from supervision.ladder import Evidence, Rung
 from supervision.mirror import Finding
+from supervision.stuck import Stuck
 
 STATEMENTS = load_statements(Path(__file__).with_name("proposals.sql"))
 ITSELF = "the supervisor"  # with a space, as no user of a system is called
 State = Literal["open", "done", "failed", "rejected", "overtaken"]
 Judgement = Literal["right", "wrong"]
+Found = Finding | Stuck
+Tell = Callable[[str | None], None]
+"""Called before the act, with what the log is to have of how it will be."""
 Connection = psycopg.Connection[Any]
 
 
@@ -31,14 +35,14 @@ class CannotDo(Exception):
 
 class Proposal(msgspec.Struct, frozen=True):
     """
-    What would be done about one difference. `rung` is that of its time; `actor`, `reason` and
+    What would be done about one row or saga. `rung` is that of its time; `actor`, `reason` and
     `decided_at` are None until somebody, or the supervisor, decided about it.
     """
 
     id: int
     subject: str
     rung: Rung
-    finding: Finding
+    finding: Found
     at: datetime
     state: State
     judgement: Judgement | None
@@ -60,10 +64,10 @@ class Standing(msgspec.Struct, frozen=True):
 
 def create_schema(tx: Connection) -> None:
     """Log and tables, where they are not there. Needs the right to create a schema."""
-    if _one(tx, "present")[0]:
+    if is_here(tx):
         return
     tx.execute(STATEMENTS["make_alone"])
-    if not _one(tx, "present")[0]:
+    if not is_here(tx):
         tx.execute(STATEMENTS["schema"])
         tx.execute(log.STATEMENTS["schema"])
 
@@ -71,11 +75,26 @@ def create_schema(tx: Connection) -> None:
 def standing(tx: Connection, subject: str) -> Standing:
     """A subject that nobody has heard of begins at manual."""
     tx.execute(STATEMENTS["add_subject"], [subject])
+    return _standing(tx, subject)
+
+
+def _standing(tx: Connection, subject: str) -> Standing:
     rung, since = _one(tx, "rung", subject)
     evidence = Evidence(*_one(tx, "evidence", subject))
     above = ladder.above(rung)
     lacking = ladder.lacking(rung, evidence) if above else None
     return Standing(subject, rung, since, evidence, above, lacking)
+
+
+def is_here(tx: Connection) -> bool:
+    """Whether the tables are there."""
+    return bool(_one(tx, "present")[0])
+
+
+def standings(tx: Connection, subjects: Sequence[str]) -> list[Standing]:
+    """Of those that somebody has heard of; nothing is written."""
+    known = tx.execute(STATEMENTS["known_subjects"], [list(subjects)]).fetchall()
+    return [_standing(tx, subject) for (subject,) in known]
 
 
 def move(tx: Connection, subject: str, wanted: Rung, actor: str, reason: str) -> None:
@@ -109,33 +128,33 @@ def add_evidence(tx: Connection, subject: str, actor: str, reason: str) -> None:
     log.append(tx, [Entry(subject, "evidence", "", actor, reason)])
 
 
-def propose(tx: Connection, subject: str, rung: Rung, finding: Finding) -> tuple[int | None, bool]:
+def propose(tx: Connection, subject: str, rung: Rung, finding: Found) -> tuple[int | None, bool]:
     """The open proposal, None where it was rejected before; and whether it is new."""
     asked = [subject, rung, msgspec.json.encode(finding).decode()]
     if made := tx.execute(STATEMENTS["propose"], asked).fetchone():
         body = _body(made[0], finding)
-        log.append(tx, [Entry(subject, "proposed", "", ITSELF, f"a row is {finding.kind}", body)])
+        log.append(tx, [Entry(subject, "proposed", "", ITSELF, finding.says, body)])
         return made[0], True
     found = tx.execute(STATEMENTS["open_like"], asked).fetchone()
     return (found[0] if found else None), False
 
 
 def listed(
-    tx: Connection, subject: str, *, also_decided: bool = False, limit: int = 50
+    tx: Connection, subjects: Sequence[str], *, also_decided: bool = False, limit: int = 50
 ) -> list[Proposal]:
     """The newest first; only those about which somebody has to say something, unless told so."""
-    asked = {"id": None, "subject": subject, "all": also_decided, "limit": limit}
+    asked = {"id": None, "subjects": list(subjects), "all": also_decided, "limit": limit}
     return [_proposal(row) for row in tx.execute(STATEMENTS["proposals"], asked)]
 
 
-def named(tx: Connection, subject: str, id_: int, *, hold: bool = False) -> Proposal:
+def named(tx: Connection, subjects: Sequence[str], id_: int, *, hold: bool = False) -> Proposal:
     """Held, nobody else decides about it until the transaction's end. Raises CannotDo."""
     if hold:
-        tx.execute(STATEMENTS["hold"], [id_, subject])
-    asked = {"id": id_, "subject": subject, "all": True, "limit": 1}
+        tx.execute(STATEMENTS["hold"], [id_])
+    asked = {"id": id_, "subjects": list(subjects), "all": True, "limit": 1}
     found = tx.execute(STATEMENTS["proposals"], asked).fetchone()
     if found is None:
-        raise CannotDo(f"{subject} has no proposal {id_}")
+        raise CannotDo(f"there is no proposal {id_}")
     return _proposal(found)
 
 
@@ -144,11 +163,11 @@ def carry_out(
     one: Proposal,
     actor: str,
     reason: str,
-    mend: Callable[[Finding, Callable[[str | None], None]], str],
+    do: Callable[[Found, Tell], str],
 ) -> str:
     """
     An open proposal, which must be held: `mended` or `overtaken`. Its line is written before the
-    act. Raises CannotDo at a rung at which nothing is done, and what `mend` raises.
+    act. Raises CannotDo at a rung at which nothing is done, and what `do` raises.
     """
     (rung,) = _one(tx, "hold_rung", one.subject)
     if rung not in (("automatic",) if actor == ITSELF else ("approve", "automatic")):
@@ -156,10 +175,10 @@ def carry_out(
     tx.execute(STATEMENTS["decide"], ["done", actor, reason, one.id])
 
     def tell(after: str | None) -> None:
-        body = _body(one.id, one.finding, before=one.finding.sink, after=after)
-        log.append(tx, [Entry(one.subject, "mended", "", actor, reason, body)])
+        body = _body(one.id, one.finding, before=one.finding.before, after=after)
+        log.append(tx, [Entry(one.subject, one.finding.deed, "", actor, reason, body)])
 
-    outcome = mend(one.finding, tell)
+    outcome = do(one.finding, tell)
     if outcome == "overtaken":
         close(tx, one, "overtaken", actor, reason)
     return outcome
@@ -196,14 +215,14 @@ def judge(tx: Connection, one: Proposal, judgement: Judgement, actor: str, reaso
         demote(tx, one.subject, f"proposal {one.id} was judged wrong: {reason}")
 
 
-def _body(id_: int, finding: Finding, **more: Any) -> str:
-    """A row by its key and digests: its values may be private."""
+def _body(id_: int, finding: Found, **more: Any) -> str:
+    """A row by its key and digests, a saga by its id: what is in them may be private."""
     return msgspec.json.encode({"proposal": id_, "finding": finding, **more}).decode()
 
 
 def _proposal(row: tuple[Any, ...]) -> Proposal:
     id_, subject, rung, finding, *rest = row
-    return Proposal(id_, subject, rung, msgspec.json.decode(finding, type=Finding), *rest)
+    return Proposal(id_, subject, rung, msgspec.json.decode(finding, type=Found), *rest)
 
 
 def _one(tx: Connection, name: str, *values: Any) -> tuple[Any, ...]:

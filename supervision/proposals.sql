@@ -22,6 +22,7 @@ CREATE TABLE IF NOT EXISTS supervision.proposals (
 );
 CREATE UNIQUE INDEX IF NOT EXISTS proposed_once ON supervision.proposals
   (subject, rung, md5(finding)) WHERE state IN ('open', 'rejected');
+CREATE INDEX IF NOT EXISTS proposals_open ON supervision.proposals (subject) WHERE state = 'open';
 CREATE INDEX IF NOT EXISTS proposals_by_time ON supervision.proposals (subject, decided_at);
 
 -- name: present
@@ -35,6 +36,10 @@ SELECT pg_advisory_xact_lock(hashtextextended('tailrace.supervision', 0));
 -- name: add_subject
 -- Everything begins where a person does all.
 INSERT INTO supervision.rungs (subject, rung) VALUES (%s, 'manual') ON CONFLICT DO NOTHING;
+
+-- name: known_subjects
+-- Those of these that are on the ladder.
+SELECT subject FROM supervision.rungs WHERE subject = ANY (%s) ORDER BY subject;
 
 -- name: rung
 -- Where a subject is.
@@ -78,13 +83,13 @@ WHERE subject = %s AND rung = %s AND md5(finding) = md5(%s) AND state = 'open';
 -- The newest first.
 SELECT id, subject, rung, finding, at, state, judgement, actor, reason, decided_at
 FROM supervision.proposals
-WHERE (%(id)s::bigint IS NULL OR id = %(id)s) AND subject = %(subject)s
+WHERE (%(id)s::bigint IS NULL OR id = %(id)s) AND subject = ANY (%(subjects)s)
 AND (%(all)s OR (state = 'open' AND judgement IS NULL))
 ORDER BY id DESC LIMIT %(limit)s;
 
 -- name: hold
 -- Of two that decide at once, the second sees what the first did.
-SELECT state FROM supervision.proposals WHERE id = %s AND subject = %s FOR UPDATE;
+SELECT state FROM supervision.proposals WHERE id = %s FOR UPDATE;
 
 -- name: decide
 -- Its end.

@@ -41,7 +41,7 @@ from tailrace.parked.letter import Letter
 from tailrace.parked.letters import Groups, Pages
 from tailrace.read_models import ReadModel
 from tailrace.schema import Change as TableChange
-from tailrace.sweeps import Swept
+from tailrace.swept import Swept
 from tailrace.trace.view import Trace
 from tailrace.watch.view import Pipeline
 
@@ -93,7 +93,7 @@ OUTPUTS: Mapping[str, Output] = {
     "supervise reject": Output(Proposal, "The proposal as it is then."),
     "supervise rung": Output(list[Standing], "How far the supervisor may act by itself."),
     "supervise show": Output(Timeline, "One saga and all that happened to it."),
-    "supervise sweep": Output(list[Swept], "What a sweep of each destination came to."),
+    "supervise sweep": Output(list[Swept], "What a sweep of each destination and step came to."),
     "top": Output(Pipeline, "A line of JSON a look for each pipeline, each of them this."),
     "trace": Output(Trace, "The life of each change that was found."),
     "verify": Output(dict[str, list[Compared]], "The tables of each sink."),
@@ -115,6 +115,7 @@ ACTS: Mapping[str, str] = {
     "projections drop": "acts; then see `tailrace projections list --json`",
     "projections switch": "acts; then see `tailrace projections list --json`",
     "run": "runs; its log is JSON with `log.format: json`, its state is at `/status.json`",
+    "sagas asyncapi": "prints an AsyncAPI 3 document in YAML",
     "sagas draw": "prints a picture in Mermaid",
     "schema apply": "acts; what it would do is in `tailrace schema plan --json`",
     "supervise compensate": "acts; then see `tailrace supervise show --json`",

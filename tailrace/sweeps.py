@@ -1,59 +1,42 @@
 """
-A sweep over the destinations of a pipeline: which rows differ for sure, and at each rung of the
-ladder what is done about that.
+A sweep over a pipeline, of its destinations and then its sagas: which rows differ for sure, and at
+each rung of the ladder what is done about that.
 """
 
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-import msgspec
 import psycopg
 
 from consumer.errors import Refused
 from supervision import ladder, proposals
-from supervision.ladder import Rung
-from supervision.mirror import Finding, Mirror, Sight, Unsettled
-from supervision.proposals import ITSELF
+from supervision.mirror import Mirror, Sight, Unsettled
+from tailrace import saga_sweeps
 from tailrace.asking import Away
 from tailrace.config import Pipeline
 from tailrace.databases import Connection, connect, why
-from tailrace.destinations import carry_out, destinations, mirror_of, opened
+from tailrace.destinations import destinations, mirror_of, opened
 from tailrace.exits import Problem
 from tailrace.passed import Late, await_passed
 from tailrace.source import spec_of
+from tailrace.swept import Swept, about
 from tailrace.verify import TableResult, verify
 
 WITHIN_S = 30.0
 
 
-class Swept(msgspec.Struct):
-    """
-    What a sweep of one destination came to. `differing`: rows that differ for sure, `listed` by
-    name of them those about which nothing was done. `problem`: why it is not known, or not all.
-    """
-
-    subject: str
-    rung: Rung | None = None
-    tables: int = 0
-    differing: int = 0
-    proposed: int = 0
-    mended: int = 0
-    overtaken: int = 0
-    failed: int = 0
-    seconds: float = 0.0
-    listed: list[Finding] = msgspec.field(default_factory=list)
-    problem: str | None = None
-
-
 def sweep(pipeline: Pipeline, within_s: float = WITHIN_S) -> list[Swept]:
-    """Each destination once, at the same time. What cannot be said now is its `problem`."""
+    """
+    Each destination once, at the same time, then the sagas. What cannot be said now is a `problem`.
+    """
     subjects = destinations(pipeline)
+    found = saga_sweeps.sweep(pipeline)
     if not subjects:
-        return []
+        return found
     with ThreadPoolExecutor(len(subjects)) as pool:
         one = partial(_one, pipeline, within_s)
-        return list(pool.map(one, subjects.keys(), subjects.values()))
+        return [*pool.map(one, subjects.keys(), subjects.values()), *found]
 
 
 def _one(pipeline: Pipeline, within_s: float, subject: str, sink: str) -> Swept:
@@ -105,7 +88,7 @@ class _Sweep:
             found = mirror.findings(keys, before)
             self._swept.differing += len(found)
             for finding in found:
-                self._about(mirror, finding, differing)
+                about(self._target, self._swept, finding, differing, mirror.mend)
 
     def _compared(self) -> list[TableResult]:
         tables = self._pipeline.sinks[self._sink].tables
@@ -127,23 +110,3 @@ class _Sweep:
         mirror = mirror_of(*at, result.table)
         keys = [difference.key for difference in result.differences]
         return mirror, keys, mirror.look(keys), result.differing
-
-    def _about(self, mirror: Mirror, finding: Finding, differing: int) -> None:
-        swept, rung = self._swept, self._swept.rung
-        assert rung is not None
-        deed = ladder.deed(rung, differing)
-        if deed == "list":
-            swept.listed.append(finding)
-            return
-        with self._target.transaction():
-            id_, is_new = proposals.propose(self._target, swept.subject, rung, finding)
-        swept.proposed += is_new
-        if deed == "propose" or id_ is None:
-            return
-        reason = f"a row is {finding.kind}"
-        _, outcome = carry_out(self._target, mirror, swept.subject, id_, ITSELF, reason)
-        if outcome == "failed":
-            swept.failed += 1
-            swept.rung = ladder.below(rung)
-        elif outcome != "decided":
-            setattr(swept, outcome, getattr(swept, outcome) + 1)

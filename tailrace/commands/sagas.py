@@ -65,3 +65,18 @@ def draw(office: OfficeArgument) -> None:
     typer.echo(
         "\n\n".join(mermaid(one.plan) for one in named.load(office, Orchestrator).sagas.values())
     )
+
+
+@app.command()
+def asyncapi(office: OfficeArgument) -> None:
+    """An AsyncAPI 3 document in YAML: each step's command, undo and answers, and their topics."""
+    import yaml
+
+    from sagas import asyncapi
+    from sagas.orchestrator import Orchestrator
+    from tailrace import named
+
+    found = named.load(office, Orchestrator)
+    with named.users_code("Making an example"):
+        said = asyncapi.document(found.name, found.sagas)
+    typer.echo(yaml.safe_dump(said, sort_keys=False, allow_unicode=True, width=100), nl=False)

@@ -65,6 +65,8 @@ def show(saga: SagaArgument, config: ConfigOption = DEFAULT_FILE, json: JsonOpti
         return
     one = found.saga
     typer.echo(f"{one.type} {one.id}, {one.style}, begun by {plain(one.began_by)}: {one.status}")
+    if found.why_parked:
+        typer.echo(plain(found.why_parked))
     for step in one.steps:
         tries = f", try {step.tries}" if step.tries else ""
         again = f", again at {step.due:%H:%M:%SZ}" if step.due else ""

@@ -9,9 +9,9 @@ from tailrace.commands.config import DEFAULT_FILE, ConfigOption
 from tailrace.commands.several import DEFAULT_FILES, ConfigsOption
 
 if TYPE_CHECKING:
-    from supervision.proposals import Proposal, Standing
+    from supervision.proposals import Found, Proposal, Standing
     from tailrace.decisions import Desk
-    from tailrace.sweeps import Swept
+    from tailrace.swept import Swept
 
 app = typer.Typer()
 evidence_app = typer.Typer(help="What was shown outside of the supervisor.")
@@ -19,7 +19,8 @@ app.add_typer(evidence_app, name="evidence")
 
 ProposalArgument = Annotated[str, typer.Argument(metavar="ID", help="Like mirror/7.")]
 SubjectArgument = Annotated[
-    str, typer.Argument(metavar="SUBJECT", help="Like destination:PIPELINE.SINK.")
+    str,
+    typer.Argument(metavar="SUBJECT", help="Like destination:PIPELINE.SINK, or saga:TYPE/STEP."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
 ReasonOption = Annotated[str, typer.Option(help="Why; it is kept for ever.")]
@@ -78,7 +79,10 @@ def sweep(config: ConfigsOption = DEFAULT_FILES, json: JsonOption = False) -> No
 @app.command()
 def rung(
     subject: Annotated[
-        str | None, typer.Argument(metavar="SUBJECT", help="Like destination:PIPELINE.SINK.")
+        str | None,
+        typer.Argument(
+            metavar="SUBJECT", help="Like destination:PIPELINE.SINK, or saga:TYPE/STEP."
+        ),
     ] = None,
     wanted: Annotated[
         str | None,
@@ -114,19 +118,14 @@ def proposals_(
     json: JsonOption = False,
 ) -> None:
     """What the supervisor would do, the newest first."""
-    from supervision import proposals
     from tailrace.config import load
-    from tailrace.destinations import destinations, opened
+    from tailrace.decisions import listed
 
-    pipeline = load(config)
-    found = []
-    for subject, sink in destinations(pipeline).items():
-        with opened(pipeline, sink) as tx:
-            found += proposals.listed(tx, subject, also_decided=also_decided, limit=limit)
+    found = listed(load(config), also_decided=also_decided, limit=limit)
     if json:
-        echo_json(found)
-    for one in () if json else found:
-        typer.echo(_line(one))
+        echo_json(list(found.values()))
+    for id_, one in () if json else found.items():
+        typer.echo(_line(id_, one))
 
 
 @app.command()
@@ -146,7 +145,7 @@ def approve(
     one, outcome = _desk(config, reason).approve(proposal)
     if outcome == "decided":
         typer.echo(f"{proposal} is {one.state} already, by {one.actor}: {one.reason}", err=True)
-    _show(one, json)
+    _show(proposal, one, json)
     if one.state != "done":
         raise typer.Exit(FAILED)
 
@@ -159,7 +158,7 @@ def reject(
     json: JsonOption = False,
 ) -> None:
     """Have a proposal not done, nor made again while the row stays as it is."""
-    _show(_desk(config, reason).reject(proposal), json)
+    _show(proposal, _desk(config, reason).reject(proposal), json)
 
 
 @app.command()
@@ -171,7 +170,7 @@ def judge(
     json: JsonOption = False,
 ) -> None:
     """Say whether a proposal at shadow, or an act, was right; a wrong one costs a rung."""
-    _show(_desk(config, reason).judge(proposal, judgement), json)
+    _show(proposal, _desk(config, reason).judge(proposal, judgement), json)
 
 
 @evidence_app.command("add")
@@ -191,22 +190,28 @@ def _desk(config: Path, reason: str) -> "Desk":
     return Desk(load(config), os_actor().name, reason)
 
 
-def _show(one: "Proposal", json: bool) -> None:
+def _show(id_: str, one: "Proposal", json: bool) -> None:
     if json:
         echo_json(one)
     else:
-        typer.echo(_line(one))
+        typer.echo(_line(id_, one))
 
 
-def _line(one: "Proposal") -> str:
+def _line(id_: str, one: "Proposal") -> str:
     from tailrace.parked.plain import plain
 
-    sink = one.subject.rpartition(".")[2]
-    key = ", ".join(f"{name}={value}" for name, value in one.finding.key.items())
     judged = f", judged {one.judgement}" if one.judgement else ""
     decided = f" by {one.actor}: {one.reason}" if one.actor else ""
-    what = f"{one.finding.table} {one.finding.kind} {key}"
-    return plain(f"{sink}/{one.id}  {one.rung:<9} {what}  {one.state}{judged}{decided}")
+    return plain(f"{id_}  {one.rung:<9} {_found(one.finding)}  {one.state}{judged}{decided}")
+
+
+def _found(finding: "Found") -> str:
+    from supervision.stuck import Stuck
+
+    if isinstance(finding, Stuck):
+        return f"{finding.act} {finding.saga} at {finding.step}, {finding.says}"
+    key = ", ".join(f"{name}={value}" for name, value in finding.key.items())
+    return f"{finding.table} {finding.kind} {key}"
 
 
 def _next(one: "Standing") -> str:
@@ -216,14 +221,15 @@ def _next(one: "Standing") -> str:
 
 
 def _tell(swept: "Swept") -> None:
+    what = f"{swept.tables} tables in {swept.seconds:.1f} s: {swept.differing} rows differ"
+    if swept.subject.startswith("saga"):
+        what = f"{swept.differing} sagas parked"
     typer.echo(
-        f"{swept.subject}  {swept.rung or '?'}  {swept.tables} tables in {swept.seconds:.1f} s:"
-        f" {swept.differing} rows differ, {swept.proposed} proposed, {swept.mended} mended,"
-        f" {swept.overtaken} overtaken, {swept.failed} failed"
+        f"{swept.subject}  {swept.rung or '?'}  {what}, {swept.proposed} proposed,"
+        f" {swept.mended} mended, {swept.overtaken} overtaken, {swept.failed} failed"
     )
     for finding in swept.listed:
-        key = ", ".join(f"{name}={value}" for name, value in finding.key.items())
-        typer.echo(f"    {finding.table} {finding.kind} {key}")
+        typer.echo(f"    {_found(finding)}")
     if swept.problem:
         typer.echo(f"    {swept.problem}")
 

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from tailrace.asking import Away
-from tailrace.dashboard import acts, api, events, live, pages, sagas, work, work_api
+from tailrace.dashboard import acts, api, events, live, pages, sagas, supervisor, work, work_api
 from tailrace.dashboard.access import Refused
 from tailrace.dashboard.desk import Desk, Guarded
 from tailrace.exits import TRY_AGAIN, USAGE, Problem
@@ -22,7 +22,7 @@ from tailrace.exits import TRY_AGAIN, USAGE, Problem
 STATIC = Path(__file__).with_name("static")
 ROUTERS = (
     *(pages.router, live.router, acts.router, work.router, events.router),
-    sagas.router,
+    *(sagas.router, supervisor.router),
     *(api.router, work_api.router, api.metrics_router),
 )
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from markupsafe import Markup
 
-from tailrace.config import EVENTS, Pipeline, SubscriberSink
+from tailrace.config import EVENTS, Pipeline, PostgresSink, Sink, SubscriberSink
 from tailrace.dashboard.access import COOKIE, SESSION_S, Refused, Visitor
 from tailrace.dashboard.desk import Viewer, body, desk_of
 from tailrace.dashboard.hub import Hub
@@ -39,7 +39,8 @@ def page(request: Request, template: str, visitor: Visitor, **values: Any) -> HT
         **{"name": "", "here": "", "title": "tailrace"} | values,
         visitor=visitor,
         has_events=watched is not None and EVENTS in watched.pipeline.source.tables,
-        has_sagas=watched is not None and _may_have_sagas(watched.pipeline),
+        has_sagas=watched is not None and _has(watched.pipeline, SubscriberSink),
+        is_supervised=watched is not None and _has(watched.pipeline, PostgresSink, SubscriberSink),
         read_only=access.read_only,
         form_token=access.form_token(visitor),
         path=request.url.path + query,
@@ -47,8 +48,8 @@ def page(request: Request, template: str, visitor: Visitor, **values: Any) -> HT
     return HTMLResponse(html, values.get("status", 200))
 
 
-def _may_have_sagas(pipeline: Pipeline) -> bool:
-    return any(isinstance(sink, SubscriberSink) for sink in pipeline.sinks.values())
+def _has(pipeline: Pipeline, *kinds: type[Sink]) -> bool:
+    return any(isinstance(sink, kinds) for sink in pipeline.sinks.values())
 
 
 def live_page(

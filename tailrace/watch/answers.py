@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from consumer.event import TopicPartition
+from supervision.waiting import Waiting
 from tailrace.asking import Away
 from tailrace.lag import Kafka, Source
 from tailrace.watch import partition_state, source_state, states
@@ -53,6 +54,7 @@ class Answers:
     sinks_away: Mapping[str, str | None]
     sinks_seen_at_s: Mapping[str, float | None]
     skews: Mapping[str, Skew | None]
+    waiting: Mapping[str, Waiting] = field(default_factory=dict)
 
 
 def window() -> deque[Any]:

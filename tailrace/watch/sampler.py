@@ -18,6 +18,7 @@ from tailrace.watch.budget import Limits
 from tailrace.watch.probes import Probe, Seen
 from tailrace.watch.servers import Servers, Watched, known
 from tailrace.watch.skew import Clock, clock_of
+from tailrace.wiring import group_of
 
 INTERVAL_S = 1.0
 SHARE = 0.04  # of a core, that looking may take before it looks less often
@@ -103,6 +104,11 @@ class Sampler:
                 for name, probe in sinks.items()
             },
             skews=self._skews(one),
+            waiting={
+                name: seen.answer[group_of(pipeline, name)].waiting
+                for name, probe in sinks.items()
+                if isinstance(seen := known(probe), Seen)
+            },
         )
 
     def _skews(self, one: Watched) -> dict[str, view.Skew | None]:

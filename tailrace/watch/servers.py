@@ -15,6 +15,8 @@ import httpx
 
 from connectors.spec import ConnectorSpec
 from consumer.event import TopicPartition
+from supervision import waiting
+from supervision.waiting import Waiting, Walk
 from tailrace import lag_sources
 from tailrace.asking import Away, database
 from tailrace.config import Kafka as Brokers
@@ -35,10 +37,11 @@ NOWHERE = 1 << 62  # no record is there, so none is fetched
 
 
 class SinkAnswer(NamedTuple):
-    """How far one sink is, and of how many dead letters somebody has decided."""
+    """How far one sink is, of how many dead letters somebody has decided, and what waits there."""
 
     offsets: Offsets
     decided: int
+    waiting: Waiting
 
 
 class Letters(NamedTuple):
@@ -143,17 +146,18 @@ class Servers:
             self.sinks[dsn] = Probe(
                 f"the database of sink {names}",
                 partial(database, dsn, f"database of sink {names}"),
-                partial(self._look_at_sinks, list(named)),
+                partial(self._look_at_sinks, list(named), Walk()),
                 self.interval_s,
             )
 
     def _look_at_sinks(
-        self, groups: Sequence[str], connection: Connection
+        self, groups: Sequence[str], walk: Walk, connection: Connection
     ) -> Mapping[str, SinkAnswer]:
         found = lag_sources.next_offsets(connection, groups)
         letters = {group: self._letters[group] for group in groups if group in self._letters}
         decided = count_decided(connection, letters)
-        return {group: SinkAnswer(found[group], decided.get(group, 0)) for group in groups}
+        waits = waiting.look(connection, walk)
+        return {group: SinkAnswer(found[group], decided.get(group, 0), waits) for group in groups}
 
     def _look_at_kafka(self, users: Sequence[Watched], reader: LogReader) -> KafkaAnswers:
         applied = {one.pipeline.name: self._applied(one) for one in users}

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from consumer.event import TopicPartition
 from consumer.metrics import Status
+from supervision.waiting import Waiting
 from tailrace.health import STALE_AFTER_S
 from tailrace.lag import Log, lost
 from tailrace.watch import partition_state, states, view
@@ -61,6 +62,7 @@ def look(answers: Answers, memory: Memory, name: str, now_s: float) -> view.Sink
         parked=parked,
         retries=sum(status.held for status in statuses),
         waterfall=None if raw is None else corrected(raw, ahead_s),
+        waiting=answers.waiting.get(name, Waiting()),
     )
 
 

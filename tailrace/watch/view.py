@@ -7,6 +7,7 @@ the sampler's clock; lags are differences on the source's clock.
 
 import msgspec
 
+from supervision.waiting import Waiting
 from tailrace.watch.states import State, Verdict, is_news
 
 
@@ -59,6 +60,7 @@ class Sink(msgspec.Struct, frozen=True):
     Rates are over the window. `lag_s` is the age of the oldest change that is not applied; 0 only
     while heartbeats of the source arrive in Kafka, since else nobody knows what is not there yet.
     `duplicates` counts what was dropped as a repeat since the workers began, by keys and guards.
+    `waiting`: what of sagas and of the supervisor is in the sink's database.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Sink(msgspec.Struct, frozen=True):
     parked: int | None
     retries: int
     waterfall: Waterfall | None
+    waiting: Waiting = Waiting()
 
 
 class Task(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ import yaml
 from msgspec.structs import replace
 
 from consumer.metrics import ENDS, STAGES
+from supervision.waiting import Waiting
 from tailrace.watch import view
 from tailrace.watch.metric_list import METRICS, OF_THE_PIPELINE
 from tailrace.watch.metrics import families
@@ -36,6 +37,7 @@ def known() -> view.Pipeline:
         behind_records=0,
         parked=0,
         waterfall=view.Waterfall(stages, 0.5, "apply", 3),
+        waiting=Waiting(parked=2, overdue=0, proposals=1, breaks=0),
     )
     source = replace(
         start.source,
@@ -64,6 +66,8 @@ def test_what_is_known_is_there() -> None:
     found = series(known())
     assert found["lag_seconds", "shop", "mirror"] == 0.0
     assert found["parked_open", "shop", "mirror"] == 0
+    assert found["sagas_parked", "shop", "mirror"] == 2
+    assert found["proposals_waiting", "shop", "mirror"] == 1
     assert found["slot_left_seconds", "shop"] == 9.0
     assert found["stage_seconds", "shop", "mirror", "apply"] == 0.1
     assert found["heartbeat_age_seconds", "shop"] == 1.5
