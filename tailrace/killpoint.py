@@ -1,7 +1,8 @@
 """
 Test-only: dies by SIGKILL at a numbered step, as if the machine had lost power there.
 
-`TAILRACE_TEST_KILL_AT="before commit:3"` is the third time that the step is reached.
+`TAILRACE_TEST_KILL_AT="before commit:3"` is the third time that the step is reached; with `:STOP`
+behind it the process stops there until it is woken, as if the machine had hung.
 """
 
 import os
@@ -26,9 +27,10 @@ STEPS = (
 
 def from_environment(environment: Mapping[str, str]) -> Reached:
     """What a worker calls at each step: nothing, unless the variable names one."""
-    step, _, nth = environment.get(VARIABLE, "").partition(":")
+    step, _, rest = environment.get(VARIABLE, "").partition(":")
     if not step:
         return lambda reached: None
+    nth, _, how = rest.partition(":")
     left = int(nth or 1)
 
     def at(reached: str) -> None:
@@ -36,6 +38,6 @@ def from_environment(environment: Mapping[str, str]) -> Reached:
         if reached == step:
             left -= 1
             if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), signal.SIGSTOP if how == "STOP" else signal.SIGKILL)
 
     return at

@@ -5,6 +5,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -13,6 +14,7 @@ import kafka
 import redis
 
 from devstack import AnyStack
+from devstack.part import PartFailed
 from tailrace.harness.waits import PAUSE
 from tailrace.killpoint import VARIABLE
 from tailrace.tour import SERVICES, Tour
@@ -20,6 +22,7 @@ from tests.tour_mail import Mail, newest
 
 STEPS = ("polled", "advanced", "before commit", "after commit")
 DUPLICATES = 30
+PATIENCE = 3
 STOPPED_S = (11.0, 16.0)
 """How long a zombie is stopped: longer than Kafka's session time-out."""
 
@@ -142,14 +145,14 @@ class Faults:
         self._await_connect()
         self.stack.part(part).kill()
         PAUSE.wait(self.chance.uniform(0.2, 2))
-        self.stack.part(part).start()
+        self._back(part)
         return part
 
     def connect(self) -> str:
         """SIGKILL; it comes back while other things go wrong."""
         self._await_connect()
         self.stack.part("connect").kill()
-        self._starting = threading.Thread(target=self.stack.part("connect").start)
+        self._starting = threading.Thread(target=self._back, args=["connect"])
         self._starting.start()
         return ""
 
@@ -196,6 +199,13 @@ class Faults:
     def _wake(self, pid: int) -> None:
         os.kill(pid, signal.SIGCONT)
         self._stopped.pop(pid, None)
+
+    def _back(self, part: str) -> None:
+        """However long it takes on a busy machine."""
+        for _ in range(PATIENCE):
+            with suppress(PartFailed):
+                return self.stack.part(part).start()
+        return self.stack.part(part).start()
 
     def _await_connect(self) -> None:
         if self._starting is not None:

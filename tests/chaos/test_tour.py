@@ -25,7 +25,7 @@ from tests.tour_people import Customers, Operators, replay
 
 FAULTS = int(os.environ.get("TAILRACE_FAULTS", "500" if LONG else "8"))
 STYLES: tuple[Style, ...] = ("orchestrated", "choreographed")
-AT_ONCE = 25
+AT_ONCE = 50
 """Faults between two times that everything is let come to rest."""
 TOURS = 3
 """In each style, before each fault."""

@@ -1,0 +1,120 @@
+"""Two orchestrators share the sagas: one dies or hangs under load, the other does it all, once."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import uuid4
+
+import psutil
+import pytest
+
+from consumer.event import TopicPartition
+from consumer.kafka import Limits
+from devstack.stack import AnyStack
+from examples.tour.load import requests
+from tailrace.exits import TRY_AGAIN
+from tailrace.harness.waits import eventually
+from tailrace.killpoint import VARIABLE
+from tailrace.tour import SERVICES, Tour
+from tailrace.tour_proof import prove
+from tests.tour_owners import At, marks, owners
+from tests.tour_people import digests
+
+SESSION_S = Limits().session_timeout_ms / 1000
+JOINING_S = 5.0
+"""What the others need to hear of it and to share anew, on a machine that has more to do."""
+WITHIN_S = 90
+EVERY_S = 0.1
+
+
+@pytest.fixture(scope="module")
+def tour(stack: AnyStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tour]:
+    folder = tmp_path_factory.mktemp("tour")
+    made = Tour(stack.up(), folder, lambda *_: None, f"two{uuid4().hex[:6]}_", partitions=2)
+    made.prepare()
+    for name in SERVICES:
+        made.start(name)
+    yield made
+    made.close()
+
+
+@contextmanager
+def load(tour: Tour) -> Iterator[None]:
+    """Tours begin all the time, in both styles."""
+    over = threading.Event()
+
+    def book() -> None:
+        asked = requests(seed=5, refused_share=0.2)
+        while not over.wait(EVERY_S):
+            tour.begin(1, "orchestrated", asked)
+            tour.begin(1, "choreographed", asked)
+
+    thread = threading.Thread(target=book)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def shared_with(tour: Tour, name: str) -> set[TopicPartition]:
+    """What this instance has, once `one` has as much."""
+
+    def found() -> set[TopicPartition] | None:
+        there = owners(tour)
+        return there[name] if len(there[name]) == len(there["one"]) else None
+
+    return eventually(found, WITHIN_S, f"{name} has its share; logs in {tour.folder}")
+
+
+def await_over(tour: Tour) -> None:
+    eventually(lambda: tour.live() == 0, WITHIN_S, f"no saga under way; logs in {tour.folder}")
+    eventually(lambda: prove(tour) == [], WITHIN_S, "all is heard", every_s=1)
+    assert prove(tour) == []
+
+
+def test_one_is_killed_and_the_other_takes_over(tour: Tour) -> None:
+    victim = tour.start("tours", instance="two")
+    its = shared_with(tour, "two")
+    with load(tour):
+        before = marks(tour)
+        eventually(lambda: moved(tour, its, before), WITHIN_S, "both work")
+        victim.send_signal(signal.SIGKILL)
+        victim.wait()
+        died_s, then = time.monotonic(), marks(tour)
+        eventually(lambda: moved(tour, its, then), WITHIN_S, f"{its} move; {tour.folder}")
+        took_s = time.monotonic() - died_s
+    sys.stdout.write(f"sagas of the dead orchestrator moved again after {took_s:.1f} s\n")
+    assert all(marks(tour)[at].epoch > then[at].epoch for at in its)
+    assert took_s < SESSION_S + JOINING_S
+    await_over(tour)
+
+
+def moved(tour: Tour, its: set[TopicPartition], since: dict[TopicPartition, At]) -> bool:
+    """Whether an answer was heard in each of these partitions."""
+    now = marks(tour)
+    return all(now[at].next_offset > since[at].next_offset for at in its)
+
+
+def test_a_zombie_writes_nothing(tour: Tour) -> None:
+    """It hangs with answers in hand, wakes up when others have done all, and wants to go on."""
+    zombie = tour.start("tours", instance="zombie", **{VARIABLE: "polled:3:STOP"})
+    its = shared_with(tour, "zombie")
+    with load(tour):
+        process = psutil.Process(zombie.pid)
+        eventually(lambda: process.status() == psutil.STATUS_STOPPED, WITHIN_S, "it hangs")
+        then = marks(tour)
+        eventually(lambda: moved(tour, its, then), WITHIN_S, f"{its} move; {tour.folder}")
+    assert all(marks(tour)[at].epoch > then[at].epoch for at in its)
+    await_over(tour)
+    before, at = digests(tour), marks(tour)
+    os.kill(zombie.pid, signal.SIGCONT)
+    assert zombie.wait(WITHIN_S) == TRY_AGAIN, (tour.folder / "tours.log").read_text()[-2000:]
+    assert "partition(s) of sink" in (tour.folder / "tours.log").read_text()
+    assert (digests(tour), marks(tour)) == (before, at)
+    assert prove(tour) == []
