@@ -18,7 +18,7 @@ from devstack.part import PartFailed
 from tailrace.harness.waits import PAUSE
 from tailrace.killpoint import VARIABLE
 from tailrace.tour import SERVICES, Tour
-from tests.tour_mail import Mail, newest
+from tests.tour_mail import BAD, Mail, newest
 
 STEPS = ("polled", "advanced", "before commit", "after commit")
 DUPLICATES = 30
@@ -121,7 +121,7 @@ class Faults:
 
     def invalid(self) -> str:
         """What no contract allows, in a topic."""
-        return self.mail.spoil(self.chance)
+        return self.mail.spoil(self.chance.choice(BAD))
 
     def flush(self) -> str:
         """Redis forgets everything."""

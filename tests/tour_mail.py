@@ -18,7 +18,8 @@ from tests.post import QUERY, record_of
 
 COMMAND = "saga/orchestrated/book-tour/{0}/{1}/do"
 ANSWER = "saga/orchestrated/book-tour/{0}/{1}/DONE"
-BAD: Sequence[tuple[str, str, str, str, bytes | None]] = (
+Bad = tuple[str, str, str, str, bytes | None]
+BAD: Sequence[Bad] = (
     # topic, who is concerned, aggregate, type, data; {} is a new saga
     ("tours", "hotel", COMMAND.format("hotel", "hotel.reserve"), "hotel.reserve",
      b'{"tour": "{}", "hotel": "hotel-1", "rooms": 0, "nights": 1}'),
@@ -66,9 +67,9 @@ class Mail:
         self._send(with_headers)
         return len(found)
 
-    def spoil(self, chance: Random) -> str:
+    def spoil(self, bad: Bad) -> str:
         """One of BAD."""
-        topic, reader, aggregate, type_, data = chance.choice(BAD)
+        topic, reader, aggregate, type_, data = bad
         key, saga = f"bad-{len(self.bad)}", str(uuid4())
         said = {
             "ce_specversion": "1.0", "ce_id": key, "ce_source": "chaos", "ce_type": type_,

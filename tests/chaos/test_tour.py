@@ -20,7 +20,7 @@ from tailrace.tour import SERVICES, Tour
 from tailrace.tour_proof import prove
 from tests.chaos.test_worker_kills import LONG
 from tests.tour_faults import Faults
-from tests.tour_mail import Mail
+from tests.tour_mail import BAD, Mail
 from tests.tour_people import Customers, Operators, replay
 
 FAULTS = int(os.environ.get("TAILRACE_FAULTS", "500" if LONG else "8"))
@@ -47,6 +47,8 @@ def test_whatever_fails_a_tour_is_whole_or_gone(
     try:
         for name in SERVICES:
             tour.start(name)
+        for bad in BAD:
+            faults.mail.spoil(bad)
         while len(faults.done) < FAULTS:
             run.wave(min(AT_ONCE, FAULTS - len(faults.done)))
             run.hold(run.proved())

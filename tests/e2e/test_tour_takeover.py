@@ -25,9 +25,9 @@ from tests.tour_owners import At, marks, owners
 from tests.tour_people import digests
 
 SESSION_S = Limits().session_timeout_ms / 1000
-JOINING_S = 5.0
-"""What the others need to hear of it and to share anew, on a machine that has more to do."""
-WITHIN_S = 90
+JOINING_S = 15.0
+"""What the others need to hear of it and to share anew, on a machine that has much else to do."""
+WITHIN_S = 200
 EVERY_S = 0.1
 
 
@@ -78,6 +78,7 @@ def await_over(tour: Tour) -> None:
     assert prove(tour) == []
 
 
+@pytest.mark.timeout(600)
 def test_one_is_killed_and_the_other_takes_over(tour: Tour) -> None:
     victim = tour.start("tours", instance="two")
     its = shared_with(tour, "two")
@@ -101,6 +102,7 @@ def moved(tour: Tour, its: set[TopicPartition], since: dict[TopicPartition, At])
     return all(now[at].next_offset > since[at].next_offset for at in its)
 
 
+@pytest.mark.timeout(600)
 def test_a_zombie_writes_nothing(tour: Tour) -> None:
     """It hangs with answers in hand, wakes up when others have done all, and wants to go on."""
     zombie = tour.start("tours", instance="zombie", **{VARIABLE: "polled:3:STOP"})
