@@ -13,10 +13,12 @@ from typing import Any
 import kafka
 import redis
 
+from connectors.rest import Connect
 from devstack import AnyStack
 from devstack.part import PartFailed
 from tailrace.harness.waits import PAUSE
 from tailrace.killpoint import VARIABLE
+from tailrace.source import spec_of
 from tailrace.tour import SERVICES, Tour
 from tests.tour_mail import BAD, Mail, newest
 
@@ -183,6 +185,17 @@ class Faults:
             timer.join()
         self._await_connect()
         self.tend()
+        self.restart_tasks()
+
+    def restart_tasks(self) -> None:
+        """As a person does who sees it: Debezium gives up where Postgres dies while it connects."""
+        for service in self.tour.services.values():
+            with Connect(spec_of(service.pipeline).connect_url) as connect:
+                name = service.pipeline.name
+                for task in connect.status(name)["tasks"]:
+                    if task["state"] == "FAILED":
+                        connect.restart_task(name, task["id"])
+                        self.kinds["(a connector was restarted by hand)"] += 1
 
     def end(self) -> None:
         """As at once as can be: the run is over."""

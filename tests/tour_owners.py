@@ -28,7 +28,8 @@ def owners(tour: Tour) -> dict[str, set[TopicPartition]]:
         admin.close()
     found: dict[str, set[TopicPartition]] = defaultdict(set)
     for member in members:
-        for each in member["member_assignment"]["assigned_partitions"]:
+        assignment = member["member_assignment"] or {}  # while it joins it has none
+        for each in assignment.get("assigned_partitions", ()):
             found[member["group_instance_id"]] |= {
                 TopicPartition(each["topic"], number) for number in each["partitions"]
             }

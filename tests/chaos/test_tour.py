@@ -85,7 +85,8 @@ class Run:
     def _is_over(self) -> bool:
         self.operators.resume_parked()
         self.faults.tend()
-        PAUSE.wait(0.5)
+        self.faults.restart_tasks()
+        PAUSE.wait(1)
         return self.tour.live() == 0 and not self.operators.parked()
 
     def proved(self) -> list[str]:
