@@ -190,11 +190,11 @@ class Faults:
     def restart_tasks(self) -> None:
         """As a person does who sees it: Debezium gives up where Postgres dies while it connects."""
         for service in self.tour.services.values():
-            with Connect(spec_of(service.pipeline).connect_url) as connect:
-                name = service.pipeline.name
-                for task in connect.status(name)["tasks"]:
+            spec = spec_of(service.pipeline)
+            with Connect(spec.connect_url) as connect:
+                for task in connect.status(spec.name)["tasks"]:
                     if task["state"] == "FAILED":
-                        connect.restart_task(name, task["id"])
+                        connect.restart_task(spec.name, task["id"])
                         self.kinds["(a connector was restarted by hand)"] += 1
 
     def end(self) -> None:
