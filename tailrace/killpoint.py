@@ -5,7 +5,6 @@ Test-only: dies by SIGKILL at a numbered step, as if the machine had lost power 
 behind it the process stops there until it is woken, as if the machine had hung.
 """
 
-import os
 import signal
 from collections.abc import Mapping
 
@@ -38,6 +37,7 @@ def from_environment(environment: Mapping[str, str]) -> Reached:
         if reached == step:
             left -= 1
             if left == 0:
-                os.kill(os.getpid(), signal.SIGSTOP if how == "STOP" else signal.SIGKILL)
+                # to this very thread, which so comes no further
+                signal.raise_signal(signal.SIGSTOP if how == "STOP" else signal.SIGKILL)
 
     return at

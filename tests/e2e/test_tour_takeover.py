@@ -25,7 +25,7 @@ from tests.tour_owners import At, marks, owners
 from tests.tour_people import digests
 
 SESSION_S = Limits().session_timeout_ms / 1000
-JOINING_S = 15.0
+JOINING_S = 20.0
 """What the others need to hear of it and to share anew, on a machine that has much else to do."""
 WITHIN_S = 200
 EVERY_S = 0.1
