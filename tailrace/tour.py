@@ -79,6 +79,7 @@ class Tour:
     say: Listener
     prefix: str = "tour_"
     stock: Mapping[str, tuple[str, int, int, int]] = field(default_factory=lambda: STOCK)
+    partitions: int = 1
     services: dict[str, Service] = field(default_factory=dict)
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
     named: dict[int, str] = field(default_factory=dict)
@@ -184,7 +185,7 @@ class Tour:
                     "connector_host": host,
                     "connector_port": int(port),
                 },
-                "connect": {"url": self.at.connect},
+                "connect": {"url": self.at.connect, "partitions": self.partitions},
                 "kafka": {"bootstrap": self.at.kafka},
                 "redis": {"url": self.at.redis},
                 "sinks": {
