@@ -28,11 +28,15 @@ COMMIT_EVERY_S = 0.25  # for lag displays; more often would cost a request a bat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Of one poll. `wait_ms`: how long to wait for a first record when there is none."""
+    """
+    Of one poll. `wait_ms`: how long to wait for a first record when there is none. `gather_ms`: how
+    long after the last records the next are asked for, so that more come at once.
+    """
 
     max_events: int = 10_000
     max_bytes: int = 8 << 20
     wait_ms: int = 200
+    gather_ms: int = 0
     session_timeout_ms: int = 10_000
 
 
@@ -61,6 +65,7 @@ class KafkaSource:
         self._owned: frozenset[TopicPartition] = frozenset()
         self._uncommitted: dict[TopicPartition, Span] = {}
         self._committed_at_s = 0.0
+        self._next_poll_s = 0.0
         self._asked_again_for: object = None  # topics and partitions, as the group knew them
         try:
             self._consumer = kafka.KafkaConsumer(
@@ -95,6 +100,8 @@ class KafkaSource:
         self._consumer.subscribe(sorted(topics), listener=_Listener(self))
 
     def poll(self) -> Mapping[TopicPartition, Sequence[Record]]:
+        if (early_s := self._next_poll_s - time.monotonic()) > 0:
+            time.sleep(early_s)
         try:
             self._join()
             polled = self._consumer.poll(self._limits.wait_ms, max_records=self._max_records)
@@ -124,6 +131,7 @@ class KafkaSource:
         self._commit_if_due()
         if not polled:
             return {}
+        self._next_poll_s = time.monotonic() + self._limits.gather_ms / 1000
         if not self._flat:
             polled = {at: [record_of(r) for r in records] for at, records in polled.items()}
         records = {TopicPartition(*at): found for at, found in polled.items()}

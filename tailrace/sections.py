@@ -29,6 +29,15 @@ class Batch(Section, frozen=True):
     max_wait_ms: Annotated[
         Millis, Meta(description="How long one poll waits when there is nothing to read")
     ] = 100
+    gather_ms: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1000,
+            description="How long after a poll that found something the next one is made: fewer and"
+            " larger transactions, for latency under load",
+        ),
+    ] = 0
 
 
 class PostgresSink(Section, frozen=True, tag_field="type", tag="postgres"):

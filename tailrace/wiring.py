@@ -90,6 +90,7 @@ def wire(
             max_events=settings.batch.max_events,
             max_bytes=settings.batch.max_bytes,
             wait_ms=settings.batch.max_wait_ms,
+            gather_ms=settings.batch.gather_ms,
         ),
     )
     letters = KafkaDeadLetters(dead_letter_topic(pipeline, name), name, pipeline.kafka.client())

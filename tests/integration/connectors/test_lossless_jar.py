@@ -62,4 +62,4 @@ def test_every_setting_of_the_template_is_known_to_connect(endpoints: Endpoints)
         )
     }
     # Read by Debezium, but not in the list that it gives to Connect.
-    assert unknown == {"offset.mismatch.strategy"}
+    assert unknown == {"offset.mismatch.strategy", "queue.provider.type"}

@@ -183,3 +183,17 @@ def exists(source: Source, catalogue: str, column: str, name: str) -> bool:
         sql.Identifier(catalogue), sql.Identifier(column), sql.Literal(name)
     )
     return source.db.execute(query).fetchone() is not None
+
+
+def test_a_limit_of_debezium_s_queue_is_refused_with_a_sentence(source: Source) -> None:
+    """It would count what our queue lets out past it, and stand still in the end."""
+    spec = source.spec(settings={"max.queue.size.in.bytes": "1000000"})
+    with pytest.raises(ConnectorError, match="leave it out"):
+        applied(source, spec)
+
+
+def test_debezium_s_own_queue_does_as_well(source: Source) -> None:
+    settings = {"queue.provider.type": "memory", "max.queue.size.in.bytes": "1000000"}
+    spec = source.spec(settings=settings)
+    applied(source, spec)
+    eventually(lambda: streams(source, spec), what="a heartbeat")

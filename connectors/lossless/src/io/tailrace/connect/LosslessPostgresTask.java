@@ -32,7 +32,7 @@ public class LosslessPostgresTask extends PostgresConnectorTask {
     public ChangeEventSourceCoordinator<PostgresPartition, PostgresOffsetContext> start(
             Configuration config) {
         var coordinator = super.start(config);
-        queue = PromptQueue.of(config.getString("name"));
+        queue = PromptQueue.madeFor(config.getString("name"));
         batchSize = config.getInteger(CommonConnectorConfig.MAX_BATCH_SIZE);
         return coordinator;
     }

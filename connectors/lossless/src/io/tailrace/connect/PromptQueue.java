@@ -32,9 +32,9 @@ public final class PromptQueue implements QueueProvider<DataChangeEvent> {
     private final AtomicLong bytes = new AtomicLong();
     private volatile Thread taker;
 
-    /** The newest queue of a connector, which its task asks for once it has started. */
-    static PromptQueue of(String connector) {
-        return BY_CONNECTOR.get(connector);
+    /** The one that was made for a connector since it was last asked; null: it uses another. */
+    static PromptQueue madeFor(String connector) {
+        return BY_CONNECTOR.remove(connector);
     }
 
     @Override
