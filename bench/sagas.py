@@ -10,7 +10,7 @@ import statistics
 import threading
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, LiteralString
 from uuid import uuid4
 
 import psycopg
@@ -98,7 +98,7 @@ def _peer(
             for _ in range(rounds):
                 tell(PEER, f"{rate:g} tours a second for {seconds:g} s")
                 ids = peer.book(int(seconds * rate), rate=rate)["ids"]
-                figures["latency"].append(_latency(connection, f"latency_{PEER}", ids))
+                figures["latency"].append(_latency(connection, STATEMENTS["latency_dbos"], ids))
         for _ in range(rounds):
             tell(PEER, f"{many:,} tours at once")
             before_s = cpu_s(peer.process.pid)
@@ -130,11 +130,13 @@ def _steady(tour: Tour, style: Style, seconds: float, rate: float, tell: Listene
                 ids.append(start(connection, office, BookTour, request, style=style))
     _until_over(tour, tell)
     with tour.connect("tours") as connection:
-        return _latency(connection, "latency", ids)
+        return _latency(connection, STATEMENTS["latency"], ids)
 
 
-def _latency(connection: psycopg.Connection[Any], statement: str, ids: list[Any]) -> Figures:
-    row = connection.execute(STATEMENTS[statement], [ids]).fetchone()
+def _latency(
+    connection: psycopg.Connection[Any], statement: LiteralString, ids: list[Any]
+) -> Figures:
+    row = connection.execute(statement, [ids]).fetchone()
     assert row is not None
     if row[0] != len(ids):
         raise BenchFailed(f"{row[0]} of {len(ids)} tours were completed")
@@ -144,7 +146,7 @@ def _latency(connection: psycopg.Connection[Any], statement: str, ids: list[Any]
 def _at_once(tour: Tour, style: Style, many: int, tell: Listener) -> Figures:
     """From the first request to the last end, asked for as fast as some connections can."""
     tell(style, f"{many:,} tours at once")
-    before_s = _cpu_s(tour)
+    before, before_s = _completed(tour), _cpu_s(tour)
     began_s = time.monotonic()
     threads = [
         threading.Thread(target=_begin, args=(tour, style, many // BEGINNERS, seed))
@@ -158,6 +160,8 @@ def _at_once(tour: Tour, style: Style, many: int, tell: Listener) -> Figures:
     _until_over(tour, tell)
     took_s = time.monotonic() - began_s
     done = many // BEGINNERS * BEGINNERS
+    if (completed := _completed(tour) - before) != done:
+        raise BenchFailed(f"{completed} of {done} tours were completed")
     return {
         "tours": done,
         "per_s": round(done / took_s, 1),
@@ -184,6 +188,13 @@ def _until_over(tour: Tour, tell: Listener) -> None:
             told_s = time.monotonic()
             tell("tours", f"{left:,} are under way")
         PAUSE.wait(LOOK_EVERY_S)
+
+
+def _completed(tour: Tour) -> int:
+    with tour.connect("tours") as connection:
+        row = connection.execute(STATEMENTS["completed"]).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def _cpu_s(tour: Tour) -> dict[str, float]:

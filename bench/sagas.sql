@@ -7,6 +7,10 @@ SELECT count(*)::int,
        percentile_cont(0.99) WITHIN GROUP (ORDER BY extract(epoch FROM ended_at - began_at) * 1000)
 FROM sagas.saga WHERE id = ANY (%s) AND status = 'COMPLETED';
 
+-- name: completed
+-- Tours that ended well; one that was refused and undone does not count.
+SELECT count(*) FROM sagas.saga WHERE status = 'COMPLETED';
+
 -- name: latency_dbos
 -- The same of the library, which keeps whole milliseconds.
 SELECT count(*)::int,

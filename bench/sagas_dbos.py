@@ -6,11 +6,9 @@ costs. Its steps are the same functions as those of `examples.tour.services`.
 """
 
 import json
-import os
 import subprocess
 import sys
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 from uuid import UUID, uuid4
@@ -167,11 +165,13 @@ def main() -> None:
         }
     )
     book_tour = _workflow(where["databases"])
-    DBOS.launch()
-    _answer({})
-    for line in sys.stdin:
-        _answer(_book(book_tour, json.loads(line)))
-    DBOS.destroy()
+    try:
+        DBOS.launch()
+        _answer({})
+        for line in sys.stdin:
+            _answer(_book(book_tour, json.loads(line)))
+    finally:
+        DBOS.destroy()  # a failed tour ends those that wait for a thread
 
 
 def _answer(figures: Figures) -> None:
@@ -180,8 +180,4 @@ def _answer(figures: Figures) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Exception:
-        traceback.print_exc()
-        os._exit(1)  # dbos would first go on with what it has begun
+    main()
