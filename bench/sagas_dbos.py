@@ -1,8 +1,8 @@
 """
 The tour as a workflow of the library `dbos`, in a process of its own that `bench.sagas` starts.
 
-One process that reaches all five databases, without broker or services: a floor for what a tour
-costs. Its steps are the same functions as those of `examples.tour.services`.
+One process that reaches all five databases, without broker or services: a floor for how long a
+tour takes. Its steps are the same functions as those of `examples.tour.services`.
 """
 
 import json
