@@ -1,15 +1,16 @@
 """
-Tours through five services, in both styles: `python -m bench.sagas`. Takes about four minutes.
+Tours through five services, in both styles: `python -m bench.sagas`. Takes about seven minutes.
 
 How long a tour takes when ten a second are asked for, and how many a second can be had, through
-real outboxes, Debezium and Kafka. Five steps: three at once, the payment, the tickets.
+real outboxes, Debezium and Kafka. Five steps: three at once, the payment, the tickets. Then the
+same by the library `dbos` in one process, in the same databases.
 """
 
 import statistics
 import threading
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, LiteralString
 from uuid import uuid4
 
 import psycopg
@@ -18,17 +19,20 @@ import typer
 from bench.alone import FOLDER, alone, keep, own_stack
 from bench.lab import BenchFailed
 from bench.machine import cpu_s
+from bench.sagas_dbos import Peer
 from devstack import Stack
 from examples.tour.booking import BookTour, office
 from examples.tour.load import requests
 from sagas.orchestrator import start
 from sagas.protocol import Style
 from sinks.target import load_statements
+from tailrace.databases import make_database
 from tailrace.progress import Listener
 from tailrace.tour import SERVICES, Tour
 
 STATEMENTS = load_statements(Path(__file__).with_suffix(".sql"))
 STYLES: tuple[Style, ...] = ("orchestrated", "choreographed")
+PEER = "dbos"
 GOALS = {"sagas_per_s": 100, "p50_ms": 600}
 PLENTY = {
     "flight": ("flight-", 12_000, 100_000, 20),
@@ -61,6 +65,8 @@ def _measure(
 ) -> Figures:
     tour = Tour(stack.up(tell), FOLDER / "tour", tell, prefix="bench_", stock=PLENTY)
     tour.prepare()
+    with tour.connect("payment") as connection:
+        connection.execute(STATEMENTS["plenty"])
     try:
         for name in SERVICES:
             tour.start(name)
@@ -75,6 +81,39 @@ def _measure(
                 figures[style]["throughput"].append(_at_once(tour, style, many, tell))
     finally:
         tour.close()
+    return figures | {PEER: _peer(tour, tell, seconds, rate, many, rounds)}
+
+
+def _peer(
+    tour: Tour, tell: Listener, seconds: float, rate: float, many: int, rounds: int
+) -> Figures:
+    """With the services and connectors gone: no slot reads what it writes."""
+    databases = {name: tour.services[name].dsn for name in SERVICES if name != "tours"}
+    figures: Figures = {"latency": [], "throughput": []}
+    with (tour.folder / f"{PEER}.log").open("ab") as log:
+        peer = Peer(make_database(tour.at.source, f"{tour.prefix}{PEER}"), databases, log)
+    try:
+        peer.book(20)
+        with psycopg.connect(peer.system, autocommit=True) as connection:
+            for _ in range(rounds):
+                tell(PEER, f"{rate:g} tours a second for {seconds:g} s")
+                ids = peer.book(int(seconds * rate), rate=rate)["ids"]
+                figures["latency"].append(_latency(connection, STATEMENTS["latency_dbos"], ids))
+        for _ in range(rounds):
+            tell(PEER, f"{many:,} tours at once")
+            before_s = cpu_s(peer.process.pid)
+            done = peer.book(many)
+            used_s = cpu_s(peer.process.pid) - before_s
+            figures["throughput"].append(
+                {
+                    "tours": many,
+                    "per_s": round(many / done["took_s"], 1),
+                    "asked_in_s": round(done["asked_s"], 2),
+                    "cpu_ms_a_tour": {PEER: round(used_s * 1000 / many, 2)},
+                }
+            )
+    finally:
+        peer.close()
     return figures
 
 
@@ -91,7 +130,13 @@ def _steady(tour: Tour, style: Style, seconds: float, rate: float, tell: Listene
                 ids.append(start(connection, office, BookTour, request, style=style))
     _until_over(tour, tell)
     with tour.connect("tours") as connection:
-        row = connection.execute(STATEMENTS["latency"], [ids]).fetchone()
+        return _latency(connection, STATEMENTS["latency"], ids)
+
+
+def _latency(
+    connection: psycopg.Connection[Any], statement: LiteralString, ids: list[Any]
+) -> Figures:
+    row = connection.execute(statement, [ids]).fetchone()
     assert row is not None
     if row[0] != len(ids):
         raise BenchFailed(f"{row[0]} of {len(ids)} tours were completed")
@@ -101,7 +146,7 @@ def _steady(tour: Tour, style: Style, seconds: float, rate: float, tell: Listene
 def _at_once(tour: Tour, style: Style, many: int, tell: Listener) -> Figures:
     """From the first request to the last end, asked for as fast as some connections can."""
     tell(style, f"{many:,} tours at once")
-    before_s = _cpu_s(tour)
+    before, before_s = _completed(tour), _cpu_s(tour)
     began_s = time.monotonic()
     threads = [
         threading.Thread(target=_begin, args=(tour, style, many // BEGINNERS, seed))
@@ -115,6 +160,8 @@ def _at_once(tour: Tour, style: Style, many: int, tell: Listener) -> Figures:
     _until_over(tour, tell)
     took_s = time.monotonic() - began_s
     done = many // BEGINNERS * BEGINNERS
+    if (completed := _completed(tour) - before) != done:
+        raise BenchFailed(f"{completed} of {done} tours were completed")
     return {
         "tours": done,
         "per_s": round(done / took_s, 1),
@@ -143,6 +190,13 @@ def _until_over(tour: Tour, tell: Listener) -> None:
         PAUSE.wait(LOOK_EVERY_S)
 
 
+def _completed(tour: Tour) -> int:
+    with tour.connect("tours") as connection:
+        row = connection.execute(STATEMENTS["completed"]).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 def _cpu_s(tour: Tour) -> dict[str, float]:
     return {
         tour.named[process.pid]: cpu_s(process.pid)
@@ -152,14 +206,16 @@ def _cpu_s(tour: Tour) -> dict[str, float]:
 
 
 def _show(figures: Figures) -> None:
-    for style in STYLES:
+    for style in (*STYLES, PEER):
         latency = figures[style]["latency"]
         rates = [each["per_s"] for each in figures[style]["throughput"]]
+        cpu_ms = [sum(each["cpu_ms_a_tour"].values()) for each in figures[style]["throughput"]]
         typer.echo(
             f"{style:<14} p50 {statistics.median(one['p50_ms'] for one in latency):6.0f} ms,"
             f" p99 {statistics.median(one['p99_ms'] for one in latency):6.0f} ms;"
             f" {statistics.median(rates):6.1f} tours/s (all rounds:"
-            f" {', '.join(f'{rate:.0f}' for rate in rates)})"
+            f" {', '.join(f'{rate:.0f}' for rate in rates)});"
+            f" {statistics.median(cpu_ms):.1f} ms of CPU a tour"
         )
 
 
