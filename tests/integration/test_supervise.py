@@ -83,7 +83,7 @@ def test_look_cancel_and_look_again(desk: Desk) -> None:
     assert last["actor"]
     assert desk.said("list", "--status", "PARKED") == []
     assert "gave up" in desk.run("show", saga)[0]
-    assert desk.said("log verify") == {"ok": True, "lines": 2, "breaks": []}
+    assert desk.said("log verify") == {"ok": True, "lines": 2, "breaks": [], "topic": None}
 
 
 def test_what_does_not_fit_is_refused(desk: Desk) -> None:
