@@ -55,8 +55,18 @@ def read(value: bytes | None) -> Row | Break:
     try:
         change = _change(value or b"")
         if change.op in ("c", "r") and change.after is not None:
-            said = msgspec.structs.astuple(change.after)[:-1]
-            return Row(*said, hash=bytes.fromhex(change.after.hash))
+            said = change.after
+            return Row(
+                seq=said.seq,
+                subject=said.subject,
+                kind=said.kind,
+                step=said.step,
+                actor=said.actor,
+                reason=said.reason,
+                body=said.body,
+                at=said.at,
+                hash=bytes.fromhex(said.hash),
+            )
     except (msgspec.MsgspecError, ValueError) as error:
         return Break(0, f"a record of the topic is no row of the log: {error}")
     row = change.before or change.after
