@@ -28,18 +28,21 @@ def compare(pipeline: Pipeline, tx: Connection, tell: Listener) -> Compared:
     published, TR-SAG-007 where Kafka does not give it.
     """
     topic = topic_of(pipeline, LOG)
+    none = Problem(
+        "TR-SAG-006",
+        f"Nothing of the log was published to {topic}: put {LOG} among `source.tables` and run"
+        " `tailrace connector apply`.",
+        exit_code=USAGE,
+    )
+    if LOG not in pipeline.source.tables:
+        raise none
     try:
         with kafka_consumer(pipeline.kafka, fetch_bytes=FETCH_BYTES) as consumer:
-            parts = [Theirs(topic, nr) for nr in consumer.partitions_for_topic(topic) or ()]
-            if LOG not in pipeline.source.tables or not parts:
-                raise Problem(
-                    "TR-SAG-006",
-                    f"Nothing of the log was published to {topic}: put {LOG} among `source.tables`"
-                    " and run `tailrace connector apply`.",
-                    exit_code=USAGE,
-                )
+            numbers = consumer.partitions_for_topic(topic)
+            if not numbers:
+                raise none
             published = Published(tx)
-            _read(consumer, parts, published, tell)
+            _read(consumer, [Theirs(topic, number) for number in numbers], published, tell)
             return published.compared()
     except Away as away:
         raise Problem("TR-SAG-007", away.sentence, exit_code=TRY_AGAIN) from away

@@ -112,6 +112,13 @@ def test_a_line_that_was_changed_is_found(desk: Desk) -> None:
     assert "row 1 is not what was written" in desk.run("log", "verify", code=1)[0]
 
 
+def test_a_log_that_is_not_published_says_so(desk: Desk) -> None:
+    desk.make_tables()
+    said = desk.run("log", "verify", "--topic", code=2)[1]
+    assert "put sagas.log among `source.tables`" in said
+    assert "leave out --sink" in desk.run("log", "verify", "--topic", "--sink", "work", code=2)[1]
+
+
 def test_a_pipeline_without_sagas_says_so(desk: Desk) -> None:
     text = desk.file.read_text().replace("booking:office", "services:hotel")
     desk.file.write_text(text)
