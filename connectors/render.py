@@ -8,7 +8,7 @@ from string import Template
 
 from psycopg import sql
 
-from connectors.lossless import CONVERTER_CLASS, HEADERS_CLASS
+from connectors.lossless import CONVERTER_CLASS, HEADERS_CLASS, QUEUE
 from connectors.spec import LOG, OUTBOX, ConnectorSpec
 from connectors.statements import statements
 
@@ -81,6 +81,8 @@ def _values(spec: ConnectorSpec) -> dict[str, str]:
     return {
         "name": spec.name,
         "connector_class": spec.connector_class,
+        "queue": QUEUE if spec.lossless else "",
+        "queue_bytes": "" if spec.lossless else "33554432",
         "host": spec.host,
         "port": str(spec.port),
         "database": spec.database,

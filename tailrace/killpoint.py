@@ -1,10 +1,10 @@
 """
 Test-only: dies by SIGKILL at a numbered step, as if the machine had lost power there.
 
-`TAILRACE_TEST_KILL_AT="before commit:3"` is the third time that the step is reached.
+`TAILRACE_TEST_KILL_AT="before commit:3"` is the third time that the step is reached; with `:STOP`
+behind it the process stops there until it is woken, as if the machine had hung.
 """
 
-import os
 import signal
 from collections.abc import Mapping
 
@@ -26,9 +26,10 @@ STEPS = (
 
 def from_environment(environment: Mapping[str, str]) -> Reached:
     """What a worker calls at each step: nothing, unless the variable names one."""
-    step, _, nth = environment.get(VARIABLE, "").partition(":")
+    step, _, rest = environment.get(VARIABLE, "").partition(":")
     if not step:
         return lambda reached: None
+    nth, _, how = rest.partition(":")
     left = int(nth or 1)
 
     def at(reached: str) -> None:
@@ -36,6 +37,7 @@ def from_environment(environment: Mapping[str, str]) -> Reached:
         if reached == step:
             left -= 1
             if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+                # to this very thread, which so comes no further
+                signal.raise_signal(signal.SIGSTOP if how == "STOP" else signal.SIGKILL)
 
     return at

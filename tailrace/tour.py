@@ -82,6 +82,7 @@ class Tour:
     publishes_logs: bool = False
     """Whether Debezium carries each service's log to a topic, too."""
     stock: Mapping[str, tuple[str, int, int, int]] = field(default_factory=lambda: STOCK)
+    partitions: int = 1
     services: dict[str, Service] = field(default_factory=dict)
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
     named: dict[int, str] = field(default_factory=dict)
@@ -187,7 +188,7 @@ class Tour:
                     "connector_host": host,
                     "connector_port": int(port),
                 },
-                "connect": {"url": self.at.connect},
+                "connect": {"url": self.at.connect, "partitions": self.partitions},
                 "kafka": {"bootstrap": self.at.kafka},
                 "redis": {"url": self.at.redis},
                 "sinks": {

@@ -49,12 +49,13 @@ class Post:
             rows = connection.execute(QUERY, [self._last]).fetchall()
         if rows:
             self._last = rows[-1][0]
-        return [_record(*row) for row in rows]
+        return [record_of(*row) for row in rows]
 
 
-def _record(
+def record_of(
     seq: int, id_: Any, aggregate: str, subject: str, type_: str, payload: Any, *rest: str
 ) -> Record:
+    """A row of the outbox as it comes out of Kafka."""
     import json
 
     source, dataschema, correlation = rest

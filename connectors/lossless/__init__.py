@@ -10,5 +10,7 @@ from pathlib import Path
 CONNECTOR_CLASS = "io.tailrace.connect.LosslessPostgresConnector"
 CONVERTER_CLASS = "io.tailrace.connect.TextOrJsonConverter"
 HEADERS_CLASS = "io.tailrace.connect.CloudEventHeaders"
+QUEUE_CLASS = "io.tailrace.connect.PromptQueue"
+QUEUE = "prompt"
 PLAIN_CLASS = "io.debezium.connector.postgresql.PostgresConnector"
 JAR = Path(__file__).parent / "dist" / "tailrace-lossless.jar"

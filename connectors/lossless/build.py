@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from connectors.lossless import CONNECTOR_CLASS, CONVERTER_CLASS, HEADERS_CLASS, JAR
+from connectors.lossless import CONNECTOR_CLASS, CONVERTER_CLASS, HEADERS_CLASS, JAR, QUEUE_CLASS
 
 RELEASE = "17"
 """The oldest Java that Debezium 3.7 and Connect 4 run on."""
@@ -28,6 +28,7 @@ SOURCES = Path(__file__).parent / "src"
 SERVICES = {
     "META-INF/services/org.apache.kafka.connect.source.SourceConnector": CONNECTOR_CLASS,
     "META-INF/services/org.apache.kafka.connect.storage.Converter": CONVERTER_CLASS,
+    "META-INF/services/io.debezium.connector.base.QueueProvider": QUEUE_CLASS,
     "META-INF/services/org.apache.kafka.connect.transforms.Transformation": HEADERS_CLASS,
 }
 EPOCH = (1980, 1, 1, 0, 0, 0)

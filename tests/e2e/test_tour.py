@@ -4,6 +4,7 @@ import json
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
+from random import Random
 from typing import Any, LiteralString
 from uuid import UUID, uuid4
 
@@ -26,6 +27,7 @@ from tailrace.harness.waits import PAUSE, eventually
 from tailrace.log_topic import compare
 from tailrace.tour import SERVICES, Tour
 from tailrace.tour_proof import prove
+from tests.tour_people import OPERATORS, Operators
 
 STYLES: tuple[Style, ...] = ("orchestrated", "choreographed")
 WITHIN_S = 90
@@ -71,20 +73,50 @@ def test_all_of_it_or_nothing(tour: Tour, style: Style) -> None:
 
 
 def test_both_styles_come_to_the_same(tour: Tour) -> None:
-    """What is refused depends on the request alone here, so the outcome must, too."""
-    outcomes = []
+    """Invariant 17: what is refused depends on the request alone here, so all else must, too."""
+    ended, booked = [], []
     for style in STYLES:
         asked = ((uuid4(), request) for _, request in requests(seed=11, refused_share=0.6))
         ids = tour.begin(30, style, asked)
         wait_over(tour)
-        with tour.connect("tours") as connection:
-            rows = connection.execute(
-                "SELECT status FROM sagas.saga WHERE id = ANY (%s) ORDER BY array_position(%s, id)",
-                [ids, ids],
-            ).fetchall()
-        outcomes.append([row[0] for row in rows])
-    assert outcomes[0] == outcomes[1]
-    assert {"COMPLETED", "COMPENSATED"} == set(outcomes[0])
+        ended.append([rows(tour, "tours", "status FROM sagas.saga WHERE id", i)[0][0] for i in ids])
+        booked.append([bookings(tour, id_) for id_ in ids])
+    assert ended[0] == ended[1]
+    assert {"COMPLETED", "COMPENSATED"} == set(ended[0])
+    assert booked[0] == booked[1]
+    assert sum(map(bool, booked[0])) == ended[0].count("COMPLETED")
+
+
+def bookings(tour: Tour, id_: UUID) -> list[tuple[object, ...]]:
+    """All that stands of a tour, in any of the services."""
+    held = "name, units, price_cents FROM booking WHERE state = 'held' AND tour"
+    return [
+        *(row for name in ("flight", "hotel", "car") for row in rows(tour, name, held, id_)),
+        *rows(tour, "payment", "customer, amount_cents FROM payment WHERE tour", id_),
+        *rows(tour, "tickets", "1 FROM ticket WHERE tour", id_),
+    ]
+
+
+def rows(tour: Tour, name: str, what: str, id_: UUID) -> list[tuple[object, ...]]:
+    with tour.connect(name) as connection:
+        return connection.execute(f"SELECT {what} = %s".encode(), [id_]).fetchall()
+
+
+def test_two_operators_are_as_one(tour: Tour) -> None:
+    """Invariant 18: both cancel the same tours at the same moment."""
+    both, asked = Operators(tour), requests(seed=19, refused_share=0.0)
+    for style in STYLES:
+        for _ in range(10):
+            both.cancel_some(tour.begin(1, style, asked), Random(1))
+    wait_over(tour)
+    assert list(both.wrong()) == []
+    with tour.connect("tours") as connection:
+        acts = connection.execute(
+            "SELECT count(*) FROM sagas.log WHERE actor = ANY (%s)", [list(OPERATORS)]
+        ).fetchone()
+    assert acts is not None
+    assert acts[0] > 5
+    assert prove(tour) == []
 
 
 @pytest.mark.parametrize("style", STYLES)
