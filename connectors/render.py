@@ -9,7 +9,7 @@ from string import Template
 from psycopg import sql
 
 from connectors.lossless import CONVERTER_CLASS, HEADERS_CLASS, QUEUE
-from connectors.spec import OUTBOX, ConnectorSpec
+from connectors.spec import LOG, OUTBOX, ConnectorSpec
 from connectors.statements import statements
 
 HEARTBEAT = "heartbeat"
@@ -40,6 +40,8 @@ def render(spec: ConnectorSpec) -> dict[str, str]:
         wanted |= _template("source-exactly-once.json")
     if spec.has_outbox:
         wanted |= _template("outbox.json")
+    if spec.has_log:
+        wanted |= _template("log.json")
     values = _values(spec)
     filled = {
         Template(name).substitute(values): Template(text).substitute(values)
@@ -109,6 +111,7 @@ def _values(spec: ConnectorSpec) -> dict[str, str]:
         "single_partition_topics": ",".join(single),
         "outbox": OUTBOX,
         "outbox_topic": rf"{prefix}\.{re.escape(OUTBOX)}",
+        "log_topic": rf"{prefix}\.{re.escape(LOG)}",
         "events_topic": spec.events_topic,
         "events_pattern": re.escape(spec.events_topic),
         "headers": ",".join(f"{column}:header:{header}" for column, header in _HEADERS.items()),

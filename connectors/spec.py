@@ -20,6 +20,9 @@ EVENTS = "eventstore.events"
 OUTBOX = "eventstore.outbox"
 """The table whose rows leave as events, each a CloudEvent, to a topic of their own."""
 
+LOG = "sagas.log"
+"""The table of what sagas and the supervisor did, whose topic is kept for ever."""
+
 _SLOT = re.compile(r"[a-z0-9_]{1,63}")
 _PREFIX = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,120}")
@@ -98,6 +101,11 @@ class ConnectorSpec:
     def has_outbox(self) -> bool:
         """Whether the outbox is among the captured tables."""
         return any(table.full == OUTBOX for table in self.tables)
+
+    @property
+    def has_log(self) -> bool:
+        """Whether the log of sagas is among the captured tables."""
+        return any(table.full == LOG for table in self.tables)
 
     @property
     def events_topic(self) -> str:

@@ -83,6 +83,11 @@ def rows(tx: Connection, subject: str | None = None) -> Iterator[Row]:
         after = page[-1][0]
 
 
+def some(tx: Connection, numbers: Sequence[int]) -> list[Row]:
+    """Those of these rows that there are."""
+    return [Row(*row) for row in tx.execute(STATEMENTS["some"], [numbers]).fetchall()]
+
+
 def length(tx: Connection) -> int:
     """How many rows there are."""
     last = tx.execute(STATEMENTS["last"]).fetchone()

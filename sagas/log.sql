@@ -58,3 +58,8 @@ SELECT sagas.append_log(%s, %s);
 -- The next rows.
 SELECT seq, subject, kind, step, actor, reason, body::text, at, hash FROM sagas.log
 WHERE seq > %s AND (%s::text IS NULL OR subject = %s) ORDER BY seq LIMIT %s;
+
+-- name: some
+-- Rows by their numbers.
+SELECT seq, subject, kind, step, actor, reason, body::text, at, hash FROM sagas.log
+WHERE seq = ANY (%s::bigint[]);

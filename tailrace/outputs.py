@@ -142,12 +142,24 @@ class Pruned(msgspec.Struct):
     emptied_days: int
 
 
+class TopicOfLog(msgspec.Struct):
+    """
+    `begins_at_line`: the first that was published; null where none was. `behind_lines`: how many at
+    the end were not published yet.
+    """
+
+    begins_at_line: int | None
+    behind_lines: int
+
+
 class LogVerified(msgspec.Struct):
     """Whether each line of the log of sagas is what and where it was when it was written."""
 
     ok: bool
     lines: int
     breaks: list[Break]
+    topic: TopicOfLog | None
+    """Null where the topic was not asked for."""
 
 
 class SagasCheck(msgspec.Struct):

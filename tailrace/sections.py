@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from connectors.spec import EVENTS, OUTBOX, events_topic
+from connectors.spec import EVENTS, LOG, OUTBOX, events_topic
 from tailrace.exits import USAGE, Problem
 from tailrace.values import Count, Dsn, Millis, Size, Tables, Text, names, shown
 
@@ -95,8 +95,12 @@ class ProjectionSink(Section, frozen=True, tag_field="type", tag="projection"):
 
 Sink = PostgresSink | ProjectionSink | SubscriberSink
 
-# The records of both are keyed by what they are about, so as rows they would replace each other.
-_TAKEN_BY = {OUTBOX: "subscriber", EVENTS: "projection"}
+# The first two are keyed by what their rows are about, so as rows they would replace each other.
+_NO_MIRROR = {
+    OUTBOX: "leave as events; a sink of type subscriber takes those",
+    EVENTS: "leave as events; a sink of type projection takes those",
+    LOG: "would get into the log that the target has of its own; their copy is the topic",
+}
 
 
 def completed(name: str, sink: Sink, tables: tuple[str, ...], pipeline: str) -> Sink:
@@ -121,12 +125,12 @@ def completed(name: str, sink: Sink, tables: tuple[str, ...], pipeline: str) -> 
 
 
 def _mirror(name: str, sink: PostgresSink, tables: tuple[str, ...]) -> PostgresSink:
-    mirrored = tuple(table for table in tables if table not in _TAKEN_BY)
-    for events, kind in _TAKEN_BY.items():
-        if events in sink.tables or (events in tables and not mirrored):
+    mirrored = tuple(table for table in tables if table not in _NO_MIRROR)
+    for table, why in _NO_MIRROR.items():
+        if table in sink.tables or (table in tables and not mirrored):
             raise at_odds(
-                f"sinks.{name} would mirror {events}, whose rows leave as events; a sink of type"
-                f" {kind} takes those. Give it other tables, or remove it."
+                f"sinks.{name} would mirror {table}, whose rows {why}. Give it other tables, or"
+                " remove it."
             )
     for table in sink.tables:
         if table not in tables:

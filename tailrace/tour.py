@@ -21,6 +21,7 @@ import yaml
 from connectors import operate, register
 from connectors.lifecycle import At
 from connectors.rest import Connect
+from connectors.spec import LOG, OUTBOX
 from devstack import Endpoints
 from eventstore import outbox
 from examples.tour.booking import BookTour, office
@@ -80,6 +81,8 @@ class Tour:
     folder: Path
     say: Listener
     prefix: str = "tour_"
+    publishes_logs: bool = False
+    """Whether Debezium carries each service's log to a topic, too."""
     stock: Mapping[str, tuple[str, int, int, int]] = field(default_factory=lambda: STOCK)
     partitions: int = 1
     services: dict[str, Service] = field(default_factory=dict)
@@ -181,7 +184,7 @@ class Tour:
                 "pipeline": f"{self.prefix}{name}",
                 "source": {
                     "dsn": dsn,
-                    "tables": ["eventstore.outbox"],
+                    "tables": [OUTBOX, LOG] if self.publishes_logs else [OUTBOX],
                     "placeholder": f"unchanged-{secrets.token_hex(8)}",
                     "password_reference": f"${{file:{self.at.secrets}:source.password}}",
                     "connector_host": host,

@@ -70,7 +70,8 @@ class TourDemo:
     def prepare(self) -> None:
         """Servers, services, and a first tour through all of them: then each is known to work."""
         self._stack.reset()
-        self._tour = Tour(self._stack.up(self._say), self._folder / "services", self._say)
+        at = self._stack.up(self._say)
+        self._tour = Tour(at, self._folder / "services", self._say, publishes_logs=True)
         self._tour.prepare()
         for name in SERVICES:
             self._tour.start(name)

@@ -1,12 +1,16 @@
 """`tailrace supervise`: sagas that need somebody, and destinations; acts with a reason."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tailrace.commands import supervise_destinations
 from tailrace.commands.config import DEFAULT_FILE, ConfigOption
 from tailrace.commands.supervise_destinations import echo_json
+
+if TYPE_CHECKING:
+    from sagas.published import Compared
+    from tailrace.config import Pipeline
 
 app = typer.Typer(help="What needs somebody: sagas, and destinations that differ; and what to do.")
 app.add_typer(supervise_destinations.app)
@@ -98,30 +102,64 @@ def compensate(
 def verify(
     config: ConfigOption = DEFAULT_FILE,
     sink: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The log of this mirror, not of the sagas.")
+        str | None, typer.Option(metavar="NAME", help="The log of this sink, not of the sagas.")
     ] = None,
+    topic: Annotated[
+        bool, typer.Option("--topic", help="The source's log, beside what Kafka has of it.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Whether any line was changed, taken away or moved since it was written; then 1."""
+    """
+    Whether any line was changed, taken away or moved since it was written; then 1.
+
+    Exit code 75: the last lines have not come to the topic yet.
+    """
     from sagas import log
-    from tailrace.config import chosen, load
-    from tailrace.exits import FAILED
-    from tailrace.offices import office_of, opened
-    from tailrace.outputs import LogVerified
+    from tailrace.config import load
+    from tailrace.exits import FAILED, TRY_AGAIN
+    from tailrace.log_topic import compare
+    from tailrace.offices import opened
+    from tailrace.outputs import LogVerified, TopicOfLog
     from tailrace.progress import shown
 
     pipeline = load(config)
-    dsn = chosen(pipeline, sink)[sink].dsn if sink else office_of(pipeline)[0]
-    with opened(dsn) as tx, shown() as tell:
+    with opened(_database(pipeline, sink, topic)) as tx, shown() as tell:
+        published = compare(pipeline, tx, tell) if topic else None
         breaks = list(log.verify(tx, lambda seq: tell("log", f"{seq:,} lines")))
         count = log.length(tx)
+    breaks += published.breaks if published else []
     if json:
-        echo_json(LogVerified(not breaks, count, breaks))
+        there = TopicOfLog(published.begins_at, published.behind) if published else None
+        echo_json(LogVerified(not breaks, count, breaks, there))
     for each in () if json else breaks:
         typer.echo(each.sentence)
+    if published:
+        _tell_topic(published)
     if breaks:
         raise typer.Exit(FAILED)
     typer.echo(f"All {count:,} lines are as they were written.", err=True)
+    if published and published.behind:
+        raise typer.Exit(TRY_AGAIN)
+
+
+def _database(pipeline: "Pipeline", sink: str | None, topic: bool) -> str:
+    """Which log is meant: that of the source is the one that is published."""
+    from tailrace.config import chosen
+    from tailrace.offices import office_of
+
+    if topic and sink:
+        raise typer.BadParameter("The topic has the source's log: leave out --sink.")
+    if topic:
+        return pipeline.source.dsn
+    return chosen(pipeline, sink)[sink].dsn if sink else office_of(pipeline)[0]
+
+
+def _tell_topic(found: "Compared") -> None:
+    first = found.begins_at or 1
+    if first > 1:
+        typer.echo(f"Lines before {first:,} are not in the topic: it began later.", err=True)
+    if found.behind:
+        typer.echo(f"The last {found.behind:,} lines are not in the topic yet.", err=True)
 
 
 def _act(what: str, saga: str, reason: str, config: Any) -> None:

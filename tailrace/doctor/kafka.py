@@ -1,7 +1,9 @@
 """Kafka: are the topics there, and do they keep what is in them until it is applied?"""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
+from connectors.spec import LOG
 from tailrace.doctor.check import Check, Verdict, failed, ok, some, unknown, warning
 from tailrace.doctor.facts import Kafka
 
@@ -115,7 +117,7 @@ def retention(kafka: Kafka) -> list[Verdict]:
         for topic in kafka.there.values()
         if topic.settings is not None
     ]
-    least = min(kept, default=-1)
+    least = min((kept_ms for kept_ms in kept if kept_ms >= 0), default=-1)
     said = "for ever" if least < 0 else f"{least / SHORT_RETENTION_MS:.1f} days"
     return _each(
         kafka,
@@ -123,6 +125,20 @@ def retention(kafka: Kafka) -> list[Verdict]:
         "keep(s) changes for less than a day, or by size, so a stopped worker soon loses some",
         f"retention.ms={kafka.spec.retention_ms},retention.bytes=-1",
         f"changes are kept {said}",
+    )
+
+
+def log_of_sagas(kafka: Kafka) -> list[Verdict]:
+    """Its topic is the copy that nobody in the database can change."""
+    logs = {name: topic for name, topic in kafka.there.items() if name.endswith(f".{LOG}")}
+    if not kafka.spec.has_log:
+        return [ok("not captured")]
+    return _each(
+        replace(kafka, topics=logs),
+        lambda settings: settings.get("retention.ms") != "-1",
+        "forget(s) the log of sagas, which nothing else has",
+        "retention.ms=-1",
+        "kept for ever",
     )
 
 
@@ -206,6 +222,7 @@ CHECKS = tuple(
         ("election", election),
         ("cleanup", cleanup),
         ("retention", retention),
+        ("log of sagas", log_of_sagas),
         ("timestamps", timestamps),
         ("record size", record_size),
         ("auto-creation", auto_create),

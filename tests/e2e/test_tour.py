@@ -1,32 +1,48 @@
 """A tour of five services, in both styles, on real servers: through refusals, cancels and kills."""
 
+import json
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from random import Random
+from typing import Any, LiteralString
 from uuid import UUID, uuid4
 
+import kafka
+import kafka.admin
+import msgspec
 import psycopg
 import pytest
+from click.testing import CliRunner
 
 from devstack.stack import AnyStack
 from examples.tour.booking import office
 from examples.tour.load import requests
 from sagas import operate
 from sagas.protocol import Style
+from tailrace.cli import app
+from tailrace.config import Kafka as Brokers
+from tailrace.harness.topics import events
 from tailrace.harness.waits import PAUSE, eventually
+from tailrace.log_topic import compare
 from tailrace.tour import SERVICES, Tour
 from tailrace.tour_proof import prove
 from tests.tour_people import OPERATORS, Operators
 
 STYLES: tuple[Style, ...] = ("orchestrated", "choreographed")
 WITHIN_S = 90
+TAMPERS: dict[str, LiteralString] = {
+    "changed": "UPDATE sagas.log SET reason = 'nobody asked' WHERE seq = 4",
+    "taken away": "DELETE FROM sagas.log WHERE seq = 4",
+    "end": "DELETE FROM sagas.log WHERE seq = (SELECT max(seq) FROM sagas.log)",
+}
 
 
 @pytest.fixture(scope="module")
 def tour(stack: AnyStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tour]:
     folder = tmp_path_factory.mktemp("tour")
-    made = Tour(stack.up(), folder, lambda *_: None, prefix=f"e2e{uuid4().hex[:6]}_")
+    prefix = f"e2e{uuid4().hex[:6]}_"
+    made = Tour(stack.up(), folder, lambda *_: None, prefix=prefix, publishes_logs=True)
     made.prepare()
     for name in SERVICES:
         made.start(name)
@@ -169,3 +185,94 @@ def broken_by(tour: Tour, tamper: str) -> list[object]:
         found: list[object] = list(log.verify(connection))
         connection.rollback()
     return found
+
+
+def test_each_log_is_published_and_kept_for_ever(tour: Tour) -> None:
+    tour.begin(5, "choreographed", requests(seed=43, refused_share=0.5))
+    wait_over(tour)
+    for name, service in tour.services.items():
+        said = verified(tour, name)
+        assert said == {
+            "ok": True,
+            "lines": said["lines"],
+            "breaks": [],
+            "topic": {"begins_at_line": 1, "behind_lines": 0},
+        }
+        topic = f"{service.pipeline.name}.sagas.log"
+        published = {each.after["seq"] for each in events(service.pipeline.kafka, topic)}  # type: ignore[index]
+        with tour.connect(name) as connection:
+            written = connection.execute("SELECT seq FROM sagas.log").fetchall()
+        assert written, name
+        assert published == {seq for (seq,) in written}
+        assert kept_for(service.pipeline.kafka, topic) == ("-1", "-1", "delete")
+    assert kept_for(service.pipeline.kafka, f"{service.pipeline.name}.events")[0] != "-1"
+
+
+@pytest.mark.parametrize("tamper", TAMPERS)
+def test_a_chain_that_was_made_anew_is_not_what_was_published(tour: Tour, tamper: str) -> None:
+    """Each leaves a chain that holds, so that only the topic can tell."""
+    from sagas import log
+
+    with psycopg.connect(tour.services["tours"].dsn) as connection:
+        kept = list(log.rows(connection))
+        connection.execute("ALTER TABLE sagas.log DISABLE TRIGGER log_is_final")
+        connection.execute(TAMPERS[tamper])
+        rewrite(connection)
+        assert list(log.verify(connection)) == []
+        told = compare(tour.services["tours"].pipeline, connection, lambda *_: None)
+        connection.rollback()
+    broken = [each.seq for each in told.breaks]
+    assert broken == list(range(len(kept) if tamper == "end" else 4, len(kept) + 1))
+
+
+def test_a_log_that_was_changed_and_changed_back_tells_so(tour: Tour) -> None:
+    """What was rewritten travels as every change does."""
+    with tour.connect("tickets") as connection:
+        row = connection.execute("SELECT reason FROM sagas.log WHERE seq = 2").fetchone()
+        assert row is not None
+        connection.execute("ALTER TABLE sagas.log DISABLE TRIGGER log_is_final")
+        for reason in ("nobody asked", row[0]):
+            connection.execute("UPDATE sagas.log SET reason = %s WHERE seq = 2", [reason])
+        connection.execute("ALTER TABLE sagas.log ENABLE ALWAYS TRIGGER log_is_final")
+    tour.begin(1, "orchestrated", requests(seed=47, refused_share=0.0))
+    wait_over(tour)  # its line of the log comes after those
+    breaks = verified(tour, "tickets", code=1)["breaks"]
+    assert {each["seq"] for each in breaks} == {2}
+    assert any("rewritten: the topic has its 'u'" in each["sentence"] for each in breaks)
+
+
+def verified(tour: Tour, name: str, code: int = 0) -> Any:
+    """What `supervise log verify --topic` says of a service."""
+    words = ["supervise", "log", "verify", "--topic", "--json"]
+    words += ["--config", str(tour.services[name].file)]
+    done = CliRunner(mix_stderr=False).invoke(app, words)
+    assert done.exit_code == code, (done.stdout, done.stderr, done.exc_info)
+    return json.loads(done.stdout)
+
+
+def kept_for(brokers: Brokers, topic: str) -> tuple[str, ...]:
+    """Retention in ms and in bytes, and what becomes of old records."""
+    admin = kafka.KafkaAdminClient(**brokers.client())
+    try:
+        asked = [kafka.admin.ConfigResource("topic", topic)]
+        (there,) = admin.describe_configs(asked, config_filter="all")["topic"].values()
+    finally:
+        admin.close()
+    wanted = ("retention.ms", "retention.bytes", "cleanup.policy")
+    return tuple(there[name]["value"] for name in wanted)
+
+
+def rewrite(connection: psycopg.Connection[Any]) -> None:
+    """The whole log, with hashes that are right again."""
+    from sagas import log
+
+    rows = list(log.rows(connection))
+    connection.execute("DELETE FROM sagas.log")
+    before = b""
+    for nth, row in enumerate(rows, 1):
+        entry = log.Entry(*msgspec.structs.astuple(row)[1:7])
+        before = log.link(before, nth, entry, row.at)
+        connection.execute(
+            "INSERT INTO sagas.log VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            [nth, *msgspec.structs.astuple(entry), row.at, before],
+        )

@@ -83,7 +83,7 @@ def test_look_cancel_and_look_again(desk: Desk) -> None:
     assert last["actor"]
     assert desk.said("list", "--status", "PARKED") == []
     assert "gave up" in desk.run("show", saga)[0]
-    assert desk.said("log verify") == {"ok": True, "lines": 2, "breaks": []}
+    assert desk.said("log verify") == {"ok": True, "lines": 2, "breaks": [], "topic": None}
 
 
 def test_what_does_not_fit_is_refused(desk: Desk) -> None:
@@ -110,6 +110,13 @@ def test_a_line_that_was_changed_is_found(desk: Desk) -> None:
     found = desk.said("log verify", code=1)
     assert [each["seq"] for each in found["breaks"]] == [1]
     assert "row 1 is not what was written" in desk.run("log", "verify", code=1)[0]
+
+
+def test_a_log_that_is_not_published_says_so(desk: Desk) -> None:
+    desk.make_tables()
+    said = desk.run("log", "verify", "--topic", code=2)[1]
+    assert "put sagas.log among `source.tables`" in said
+    assert "leave out --sink" in desk.run("log", "verify", "--topic", "--sink", "work", code=2)[1]
 
 
 def test_a_pipeline_without_sagas_says_so(desk: Desk) -> None:

@@ -12,6 +12,7 @@ from connectors import lossless
 from connectors.errors import Finding
 from connectors.lifecycle import State
 from connectors.render import render
+from connectors.spec import SourceTable
 from consumer.event import TopicPartition
 from tailrace.asking import Away
 from tailrace.commands import doctor
@@ -212,6 +213,11 @@ CASES: list[tuple[str, str, str, Any, str, str]] = [
      "failed", "--add-config cleanup.policy=delete"),
     ("kafka", "retention", "Kafka", set_to(retention_ms="3600000"), "warning", "less than a day"),
     ("kafka", "retention", "Kafka", set_to(retention_bytes="1000"), "warning", "by size"),
+    ("kafka", "log of sagas", "Kafka",
+     replace(KAFKA, spec=spec(tables=(SourceTable("sagas", "log"),)),
+             topics={TOPIC: facts.Topic(1, 3, 0, 0, SETTINGS),
+                     "shop.sagas.log": facts.Topic(1, 3, 0, 0, SETTINGS)}),
+     "warning", "--entity-name shop.sagas.log --add-config retention.ms=-1"),
     ("kafka", "timestamps", "Kafka",
      set_to(message_timestamp_before_max_ms="9223372036854775807"), "warning", "clock jumps back"),
     ("kafka", "record size", "Kafka", set_to(max_message_bytes="1048588"), "warning", "stops it"),
@@ -314,7 +320,7 @@ def test_into_a_pipe_each_check_is_a_line_and_each_absence_is_told_once(
     assert "\x1b" not in text
     assert "  ? unknown topics, partitions, leaders" in text
     assert "            → CONFIG SET maxmemory-policy noeviction\n" in text
-    assert text.endswith("40 ok, 2 failed, 12 unknown\n")
+    assert text.endswith("40 ok, 2 failed, 13 unknown\n")
 
 
 def test_a_fix_of_ours_names_the_file_that_was_looked_at() -> None:

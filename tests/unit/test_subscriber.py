@@ -148,6 +148,20 @@ def test_what_a_sink_follows_when_the_file_does_not_say(tmp_path: Path) -> None:
             read(file, tables, sink)
 
 
+def test_the_log_of_sagas_is_not_mirrored(tmp_path: Path) -> None:
+    """The target has a log of its own by that name."""
+    file = tmp_path / "spa.yaml"
+    both = "public.booking, sagas.log"
+    mirror = read(file, both, MIRROR).sinks["mirror"]
+    assert mirror.tables == ("public.booking",)
+    for tables, sink in (
+        ("sagas.log", MIRROR),
+        (both, MIRROR.replace("}", ", tables: [sagas.log]}")),
+    ):
+        with pytest.raises(Problem, match=r"would mirror sagas.log.*TR-CFG-007"):
+            read(file, tables, sink)
+
+
 def test_events_are_not_mirrored_as_rows(tmp_path: Path) -> None:
     file = tmp_path / "pipeline.yaml"
     both = "public.booking, eventstore.events"

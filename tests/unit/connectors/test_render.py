@@ -54,9 +54,33 @@ def test_an_outbox_goes_through_the_router_and_nothing_else_does() -> None:
     assert added == {"predicates", "transforms", "snapshot"}
 
 
+def test_the_log_of_sagas_is_kept_for_ever_and_nothing_else_is() -> None:
+    kept = render(spec(tables=(SourceTable("eventstore", "outbox"), SourceTable("sagas", "log"))))
+    groups = kept["topic.creation.groups"].split(",")
+    prefix = spec().topic_prefix
+
+    def group_of(topic: str) -> str | None:
+        wanted = ((each, kept[f"topic.creation.{each}.include"]) for each in groups)
+        return next(
+            (each for each, of in wanted if any(re.fullmatch(p, topic) for p in of.split(","))),
+            None,
+        )
+
+    assert group_of(f"{prefix}.sagas.log") == "log"
+    assert group_of(f"{prefix}.tailrace.heartbeat") == "single"
+    assert group_of(f"{prefix}.sagas.log_2") is group_of(f"{prefix}.events") is None
+    assert kept["topic.creation.log.retention.ms"] == "-1"
+    of_default = {name.split(".")[3] for name in kept if name.startswith("topic.creation.default.")}
+    of_log = {name.split(".")[3] for name in kept if name.startswith("topic.creation.log.")}
+    assert of_log == of_default | {"include"}  # Connect lets no group inherit from the default
+    assert "log" not in render(spec())["topic.creation.groups"].split(",")
+
+
 def test_every_placeholder_of_the_templates_is_filled() -> None:
+    every = (SourceTable("eventstore", "outbox"), SourceTable("sagas", "log"))
     for exactly_once in (False, True):
-        left = [v for v in render(spec(exactly_once=exactly_once)).values() if "${" in v]
+        made = render(spec(exactly_once=exactly_once, tables=every))
+        left = [v for v in made.values() if "${" in v]
         assert left == ["${env:TAILRACE_SOURCE}"]
 
 
