@@ -86,4 +86,4 @@ def test_the_command_prints_it() -> None:
         app, ["sagas", "asyncapi", "examples.tour.booking:office"]
     )
     assert done.exit_code == 0
-    assert yaml.safe_load(done.stdout) == API
+    assert yaml.safe_load(done.stdout) == asyncapi.document(office.name, office.sagas)
