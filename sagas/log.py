@@ -37,8 +37,8 @@ class Entry(msgspec.Struct, frozen=True):
     body: str = "{}"
 
 
-class Row(msgspec.Struct, frozen=True):
-    """An entry as it is stored; `at` is in UTC, `seq` counts from 1 without gaps."""
+class Line(msgspec.Struct, frozen=True):
+    """An entry in its place; `at` is in UTC, `seq` counts from 1 without gaps."""
 
     seq: int
     subject: str
@@ -48,7 +48,17 @@ class Row(msgspec.Struct, frozen=True):
     reason: str
     body: str
     at: datetime
+
+
+class Row(Line, frozen=True):
+    """As it is stored, with its hash."""
+
     hash: bytes
+
+    @property
+    def entry(self) -> Entry:
+        """What was logged."""
+        return Entry(self.subject, self.kind, self.step, self.actor, self.reason, self.body)
 
 
 class Break(msgspec.Struct, frozen=True):
@@ -78,9 +88,14 @@ def link(before: bytes, seq: int, entry: Entry, at: datetime) -> bytes:
 def rows(tx: Connection, subject: str | None = None) -> Iterator[Row]:
     """All rows in their order, or those of one subject; a page of them is in memory."""
     after = 0
-    while page := tx.execute(STATEMENTS["page"], [after, subject, subject, PAGE_ROWS]).fetchall():
-        yield from (Row(*row) for row in page)
-        after = page[-1][0]
+    while found := page(tx, after, PAGE_ROWS, subject):
+        yield from found
+        after = found[-1].seq
+
+
+def page(tx: Connection, after: int, limit: int, subject: str | None = None) -> list[Row]:
+    """The next rows after one."""
+    return [Row(*row) for row in tx.execute(STATEMENTS["page"], [after, subject, subject, limit])]
 
 
 def some(tx: Connection, numbers: Sequence[int]) -> list[Row]:
@@ -96,13 +111,17 @@ def length(tx: Connection) -> int:
 
 def verify(tx: Connection, progress: Callable[[int], None] = lambda _: None) -> Iterator[Break]:
     """Each place where the chain does not hold."""
-    chain, expected = b"", 1
+    seq, chain = 0, b""
     for row in rows(tx):
-        if row.seq != expected:
-            yield Break(expected, f"rows {expected} to {row.seq - 1} are missing")
-        entry = Entry(*msgspec.structs.astuple(row)[1:7])
-        if link(chain, row.seq, entry, row.at) != row.hash:
-            yield Break(row.seq, f"row {row.seq} is not what was written, or not where it was")
-        chain, expected = row.hash, row.seq + 1
+        yield from breaks(seq, chain, row)
+        seq, chain = row.seq, row.hash
         if row.seq % PAGE_ROWS == 0:
             progress(row.seq)
+
+
+def breaks(seq: int, chain: bytes, row: Row) -> Iterator[Break]:
+    """What is wrong with a row that comes after the one of this number and hash."""
+    if row.seq != seq + 1:
+        yield Break(seq + 1, f"rows {seq + 1} to {row.seq - 1} are missing")
+    if link(chain, row.seq, row.entry, row.at) != row.hash:
+        yield Break(row.seq, f"row {row.seq} is not what was written, or not where it was")

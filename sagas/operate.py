@@ -3,7 +3,7 @@ What a person, or the supervisor in a person's place, does with a saga: each act
 in the log before it is sent, by the same transition as everything else.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -46,6 +46,11 @@ def resume(tx: Connection, office: Orchestrator, saga: UUID, actor: str, reason:
             raise CannotDo(f"saga {saga} is not parked: it is {one.status}")
 
     _act(tx, office, saga, Resume(), actor, reason, check)
+
+
+Act = Callable[[Connection, Orchestrator, UUID, str, str], None]
+ACTS: Mapping[str, Act] = {"resume": resume, "compensate": give_up}
+"""By the words that people use."""
 
 
 def _act(

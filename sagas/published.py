@@ -4,25 +4,16 @@ database can write a whole chain anew, but cannot take back what lies in Kafka.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 
 import msgspec
 
 from sagas import log
-from sagas.log import Break, Connection, Row
+from sagas.log import Break, Connection, Line, Row
 
 
-class _After(msgspec.Struct):
-    """The fields of `Row`, as Debezium has them."""
+class _After(Line, frozen=True):
+    """As Debezium has it."""
 
-    seq: int
-    subject: str
-    kind: str
-    step: str
-    actor: str
-    reason: str
-    body: str
-    at: datetime
     hash: str
 
 
@@ -55,18 +46,8 @@ def read(value: bytes | None) -> Row | Break:
     try:
         change = _change(value or b"")
         if change.op in ("c", "r") and change.after is not None:
-            said = change.after
-            return Row(
-                seq=said.seq,
-                subject=said.subject,
-                kind=said.kind,
-                step=said.step,
-                actor=said.actor,
-                reason=said.reason,
-                body=said.body,
-                at=said.at,
-                hash=bytes.fromhex(said.hash),
-            )
+            said = msgspec.structs.asdict(change.after)
+            return Row(**said | {"hash": bytes.fromhex(change.after.hash)})
     except (msgspec.MsgspecError, ValueError) as error:
         return Break(0, f"a record of the topic is no row of the log: {error}")
     row = change.before or change.after

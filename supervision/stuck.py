@@ -31,10 +31,6 @@ OVERDUE_S = 60.0
 
 Connection = psycopg.Connection[Any]
 Act = Literal["resume", "compensate"]
-ACTS: Mapping[Act, Callable[[Connection, Orchestrator, UUID, str, str], None]] = {
-    "resume": operate.resume,
-    "compensate": operate.give_up,
-}
 KINDS: Mapping[str, Act] = {"resumed": "resume", "gave up": "compensate"}
 """Acts by their kinds of line in a saga's own log."""
 
@@ -189,7 +185,7 @@ def act(
     if tx.execute(STATEMENTS["version"], [id_]).fetchone() != (one.version,):
         return "overtaken"
     tell(None)
-    ACTS[one.act](tx, office, id_, actor, reason)
+    operate.ACTS[one.act](tx, office, id_, actor, reason)
     return "mended"
 
 

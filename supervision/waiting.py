@@ -7,7 +7,6 @@ import msgspec
 import psycopg
 
 from sagas import log
-from sagas.log import Entry
 from sinks.target import load_statements
 from supervision.stuck import OVERDUE_S
 
@@ -40,12 +39,9 @@ class Walk:
 
     def step(self, tx: Connection) -> int | None:
         """Breaks in the last round, or so far in this one; None where none was ended yet."""
-        page = tx.execute(log.STATEMENTS["page"], [self._seq, None, None, PAGE_ROWS]).fetchall()
-        for row in (log.Row(*each) for each in page):
-            entry = Entry(*msgspec.structs.astuple(row)[1:7])
-            is_next = row.seq == self._seq + 1
-            if not is_next or log.link(self._chain, row.seq, entry, row.at) != row.hash:
-                self._found += 1
+        page = log.page(tx, self._seq, PAGE_ROWS)
+        for row in page:
+            self._found += any(log.breaks(self._seq, self._chain, row))
             self._seq, self._chain = row.seq, row.hash
         if len(page) < PAGE_ROWS:
             self._known = self._found

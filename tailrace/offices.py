@@ -1,6 +1,6 @@
 """The sagas of a pipeline: the sink that orchestrates them, and what a person may do."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -9,14 +9,12 @@ import psycopg
 from sagas import operate
 from sagas.operate import CannotDo
 from sagas.orchestrator import Orchestrator
+from supervision import stuck
 from tailrace import named
 from tailrace.asking import Away, database
 from tailrace.config import Pipeline, SubscriberSink
 from tailrace.databases import Connection, connect, why
 from tailrace.exits import FAILED, TRY_AGAIN, USAGE, Problem
-
-Act = Callable[[Connection, Orchestrator, UUID, str, str], None]
-ACTS: dict[str, Act] = {"resume": operate.resume, "compensate": operate.give_up}
 
 
 def office_of(pipeline: Pipeline) -> tuple[str, Orchestrator]:
@@ -64,8 +62,7 @@ def looked_at(pipeline: Pipeline) -> Iterator[Connection]:
         if not isinstance(sink, SubscriberSink):
             continue
         with database(sink.dsn, f"database of sink {name}") as connection:
-            found = connection.execute("SELECT to_regclass('sagas.saga')").fetchone()
-            if found is not None and found[0] is not None:
+            if stuck.is_here(connection):
                 yield connection
                 return
     raise Away("No sink of this pipeline orchestrates sagas.")
@@ -81,7 +78,7 @@ def act(pipeline: Pipeline, what: str, saga: UUID, actor: str, reason: str) -> N
     dsn, office = office_of(pipeline)
     with opened(dsn) as tx:
         try:
-            ACTS[what](tx, office, saga, actor, reason)
+            operate.ACTS[what](tx, office, saga, actor, reason)
         except CannotDo as refused:
             raise Problem("TR-SAG-004", f"{refused}.") from refused
         tx.commit()

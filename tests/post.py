@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 
 from consumer.event import Record, TopicPartition
+from eventstore import outbox, subscriber_sink
 from eventstore.envelope import envelope
 from eventstore.subscriber import Subscriber
 from eventstore.subscriber_sink import handle_again
@@ -15,6 +16,16 @@ QUERY = """
 SELECT seq, id, aggregatetype, aggregateid, type, payload, ce_source, dataschema, correlationid
 FROM eventstore.outbox WHERE seq > %s ORDER BY seq
 """
+
+
+def prepare(connection: psycopg.Connection[Any], *services: Subscriber) -> None:
+    """What these services need in one database."""
+    outbox.create_schema(connection)
+    subscriber_sink.create_schema(connection)
+    for each in services:
+        for ddl in each.tables.values():
+            connection.execute(ddl)
+        each.ready(connection)
 
 
 @dataclass

@@ -1,8 +1,8 @@
 """What changes something: shown first with its exact effect, then done, always logged."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -19,6 +19,7 @@ from tailrace.parked.choice import Choice, choose
 from tailrace.watch.servers import Watched
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+T = TypeVar("T")
 LARGEST_NUMBER = 1 << 62
 MOST_REASONS = 20
 NUMBERS = "Letters are named by their numbers, at most 1,000 at a time."
@@ -89,22 +90,23 @@ def confirm(request: Request, visitor: Visitor, status: int = 200, **values: Any
     )
 
 
-def _act(act: str) -> Act:
-    if act not in ACTS:
-        raise Refused(404, f"There is no action {act:.40}; there are {', '.join(ACTS)}.")
-    return ACTS[act]
+def one_of(acts: Mapping[str, T], act: str) -> T:
+    """Raises Refused for an act that there is not."""
+    if act not in acts:
+        raise Refused(404, f"There is no action {act:.40}; there are {', '.join(acts)}.")
+    return acts[act]
 
 
 def do(watched: Watched, act: str, actor: Actor, reason: str) -> None:
     """Raises Refused for an act that there is not, and Problem."""
-    _act(act).do(watched.pipeline, watched.spec, actor, reason[:200])
+    one_of(ACTS, act).do(watched.pipeline, watched.spec, actor, reason[:200])
 
 
 @router.get("/p/{name}/do/{act}")
 def ask(name: str, act: str, request: Request, visitor: Viewer) -> HTMLResponse:
     """What it would do to the connector."""
     desk_of(request).pipeline(name)
-    found = _act(act)
+    found = one_of(ACTS, act)
     return confirm(
         request,
         visitor,

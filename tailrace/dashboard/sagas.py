@@ -10,8 +10,8 @@ from sagas import seen
 from tailrace import offices
 from tailrace.asking import Away
 from tailrace.config import Pipeline
-from tailrace.dashboard.access import Refused, Role
-from tailrace.dashboard.acts import allowed, confirm
+from tailrace.dashboard.access import Role
+from tailrace.dashboard.acts import allowed, confirm, one_of
 from tailrace.dashboard.desk import Viewer, desk_of
 from tailrace.dashboard.pages import fields, page
 from tailrace.exits import Problem
@@ -86,9 +86,7 @@ def ask(name: str, saga: str, act: str, request: Request, visitor: Viewer) -> HT
 def _confirm(
     request: Request, visitor: Viewer, name: str, saga: str, act: str, error: str = ""
 ) -> HTMLResponse:
-    if act not in EFFECTS:
-        raise Refused(404, f"There is no action {act:.40}; there are {', '.join(EFFECTS)}.")
-    heading, effect = EFFECTS[act]
+    heading, effect = one_of(EFFECTS, act)
     id_ = offices.saga_id(saga)
     return confirm(
         request,
@@ -111,8 +109,7 @@ async def act_on(name: str, saga: str, act: str, request: Request, visitor: View
     form = await fields(request)
     actor = allowed(request, visitor, form.get("form_token", ""))
     pipeline = desk_of(request).pipeline(name).pipeline
-    if act not in EFFECTS:
-        raise Refused(404, f"There is no action {act:.40}; there are {', '.join(EFFECTS)}.")
+    one_of(EFFECTS, act)
     id_, reason = offices.saga_id(saga), form.get("reason", "")[:200]
     try:
         await run_in_threadpool(offices.act, pipeline, act, id_, actor.name, reason)

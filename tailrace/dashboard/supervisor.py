@@ -14,8 +14,7 @@ from supervision.proposals import Proposal, Standing
 from supervision.stuck import Stuck
 from tailrace.asking import Away, database
 from tailrace.config import Pipeline, PostgresSink, SubscriberSink
-from tailrace.dashboard.access import Refused
-from tailrace.dashboard.acts import allowed, confirm
+from tailrace.dashboard.acts import allowed, confirm, one_of
 from tailrace.dashboard.desk import Viewer, desk_of
 from tailrace.dashboard.pages import fields, page
 from tailrace.decisions import Desk
@@ -129,9 +128,7 @@ def ask(
 def _confirm(
     request: Request, visitor: Viewer, name: str, id_: str, act: str, error: str = ""
 ) -> HTMLResponse:
-    if act not in ACTS:
-        raise Refused(404, f"There is no action {act:.40}; there are {', '.join(ACTS)}.")
-    heading, effect, command, _ = ACTS[act]
+    heading, effect, command, _ = one_of(ACTS, act)
     pipeline = desk_of(request).pipeline(name).pipeline
     lines: list[Any] = []
     with suppress(Away):
@@ -165,15 +162,11 @@ async def act_on(
     form = await fields(request)
     actor = allowed(request, visitor, form.get("form_token", ""))
     pipeline = desk_of(request).sink(name, sink).pipeline
-    if act not in ACTS:
-        raise Refused(404, f"There is no action {act:.40}; there are {', '.join(ACTS)}.")
+    *_, decide = one_of(ACTS, act)
     id_, reason = f"{sink}/{number}", form.get("reason", "")[:200]
 
-    def decide() -> Proposal:
-        return ACTS[act][3](Desk(pipeline, actor.name, reason), id_)
-
     try:
-        done = await run_in_threadpool(decide)
+        done = await run_in_threadpool(decide, Desk(pipeline, actor.name, reason), id_)
     except Problem as problem:
         return _confirm(request, visitor, name, id_, act, problem.sentence)
     if act == "approve" and (done.state != "done" or done.actor != actor.name):

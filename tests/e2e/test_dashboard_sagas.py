@@ -10,13 +10,13 @@ import yaml
 from playwright.sync_api import Browser, expect
 
 from devstack import AnyStack
-from eventstore import outbox, subscriber_sink
 from examples.tour.booking import BookTour, office
 from examples.tour.load import requests
 from sagas.orchestrator import start
 from tailrace.harness.factory import Factory
 from tests.browser import NARROW, WIDE, Visitor, chromium
 from tests.e2e.test_dashboard import EVIL, TOKEN, Shown
+from tests.post import prepare
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +45,7 @@ def desk(stack: AnyStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     }
     pipe.file.write_text(yaml.safe_dump(file))
     with psycopg.connect(pipe.source_dsn) as connection:
-        outbox.create_schema(connection)
-        subscriber_sink.create_schema(connection)
-        for ddl in office.tables.values():
-            connection.execute(ddl)
+        prepare(connection, office)
         ids = [
             start(connection, office, BookTour, request, id_=id_, actor=EVIL)
             for id_, request in islice(requests(seed=1), 3)

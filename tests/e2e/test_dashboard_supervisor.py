@@ -9,7 +9,6 @@ import yaml
 from playwright.sync_api import Browser, expect
 
 from devstack import AnyStack
-from eventstore import outbox, subscriber_sink
 from examples.tour.booking import office
 from supervision import proposals
 from supervision.mirror import Finding
@@ -20,6 +19,7 @@ from tailrace.harness.factory import Factory
 from tests.browser import NARROW, WIDE, Visitor, chromium
 from tests.e2e.test_dashboard import EVIL, TOKEN, VIEWER, Shown
 from tests.parking import Tours
+from tests.post import prepare
 
 HOTEL, FLIGHT = "saga:book-tour/hotel", "saga:book-tour/flight"
 
@@ -62,10 +62,7 @@ def desk(stack: AnyStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     file["sinks"]["office"] = {"type": "subscriber", "dsn": pipe.source_dsn} | module
     pipe.file.write_text(yaml.safe_dump(file))
     with psycopg.connect(pipe.source_dsn) as connection:
-        outbox.create_schema(connection)
-        subscriber_sink.create_schema(connection)
-        for ddl in office.tables.values():
-            connection.execute(ddl)
+        prepare(connection, office)
     tours = Tours(pipe.source_dsn)
     tours.parked(2)
     tours.park(tours.begins()[0], "flight")

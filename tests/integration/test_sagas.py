@@ -10,7 +10,6 @@ import pytest
 
 from consumer.errors import Refused as NotStarted
 from consumer.errors import Rejected
-from eventstore import outbox, subscriber_sink
 from eventstore.contracts import Contracts, Event
 from eventstore.subscriber import Subscriber
 from sagas import log, operate, protocol, seen, timers
@@ -20,7 +19,7 @@ from sagas.orchestrator import Orchestrator, start
 from sagas.participant import Participant, Refused
 from sagas.plan import PlanError
 from tailrace.harness.databases import Databases
-from tests.post import Post
+from tests.post import Post, prepare
 
 shop = Contracts("shop")
 
@@ -79,12 +78,7 @@ class World:
         services: list[Subscriber] = [self.office, store, bank, mail]
         self.post = Post(dsn, services)
         with psycopg.connect(dsn) as connection:
-            outbox.create_schema(connection)
-            subscriber_sink.create_schema(connection)
-            for each in services:
-                for ddl in each.tables.values():
-                    connection.execute(ddl)
-                each.ready(connection)
+            prepare(connection, *services)
             connection.execute("CREATE TABLE effect (n bigserial, action text, item text)")
 
     def _does(self, action: Action) -> Any:

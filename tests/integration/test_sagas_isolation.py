@@ -9,7 +9,6 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from eventstore import outbox, subscriber_sink
 from eventstore.contracts import Contracts, Event
 from eventstore.envelope import Envelope
 from eventstore.subscriber import Subscriber
@@ -20,7 +19,7 @@ from sagas.participant import Participant, Refused
 from sagas.plan import PlanError
 from sagas.wire import new_id
 from tailrace.harness.databases import Databases
-from tests.post import Post
+from tests.post import Post, prepare
 
 inn = Contracts("inn")
 
@@ -91,12 +90,7 @@ class World:
         self.services: list[Subscriber] = [self.office, hotel, pool, bank]
         self.post = Post(dsn, self.services)
         with psycopg.connect(dsn) as connection:
-            outbox.create_schema(connection)
-            subscriber_sink.create_schema(connection)
-            for each in self.services:
-                for ddl in each.tables.values():
-                    connection.execute(ddl)
-                each.ready(connection)
+            prepare(connection, *self.services)
             connection.execute(
                 "CREATE TABLE effect (n bigserial, action text, way text, room text)"
             )

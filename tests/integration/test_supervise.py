@@ -12,7 +12,6 @@ import yaml
 from click.testing import CliRunner
 
 from devstack import Endpoints
-from eventstore import outbox, subscriber_sink
 from examples.tour.booking import BookTour, office
 from examples.tour.load import requests
 from sagas.orchestrator import start
@@ -20,6 +19,7 @@ from tailrace.cli import app
 from tailrace.exits import Problem
 from tailrace.harness.databases import Databases
 from tailrace.schemas import OUTPUTS, schema
+from tests.post import prepare
 
 
 class Desk:
@@ -38,10 +38,7 @@ class Desk:
 
     def make_tables(self) -> None:
         with psycopg.connect(self.dsn) as connection:
-            outbox.create_schema(connection)
-            subscriber_sink.create_schema(connection)
-            for ddl in office.tables.values():
-                connection.execute(ddl)
+            prepare(connection, office)
 
     def begin(self) -> UUID:
         with psycopg.connect(self.dsn) as connection:

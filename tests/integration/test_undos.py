@@ -8,14 +8,13 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from eventstore import outbox, subscriber_sink
 from eventstore.contracts import Contracts, Event
 from sagas import seen
 from sagas.declared import Action, Pivot, Saga, Step
 from sagas.orchestrator import Orchestrator, start
 from sagas.participant import Participant, Refused
 from tailrace.harness.databases import Databases
-from tests.post import Post
+from tests.post import Post, prepare
 
 PAGE = Path(__file__).parents[2] / "docs" / "sagas.md"
 DDL = """
@@ -109,12 +108,7 @@ class Inn:
         services = [self.office, *(self.page[name] for name in ("hotel", "club", "bank", "mail"))]
         self.post = Post(dsn, services)
         with psycopg.connect(dsn) as connection:
-            outbox.create_schema(connection)
-            subscriber_sink.create_schema(connection)
-            for each in services:
-                for ddl in each.tables.values():
-                    connection.execute(ddl)
-                each.ready(connection)
+            prepare(connection, *services)
             connection.execute(DDL)
 
     def _run_page(self) -> dict[str, Any]:
