@@ -13,7 +13,7 @@ import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from devstack import AnyStack
 from devstack.process import free_ports
@@ -229,6 +229,21 @@ def test_a_comparison_started_on_the_page(shown: Shown, browser: Browser) -> Non
     page = visitor.goto(f"/p/{shown.pipe.name}/verify")
     page.get_by_role("button", name="Compare mirror now").click()
     expect(page.get_by_text("Every row is equal")).to_be_visible(timeout=15_000)
+    visitor.close()
+
+
+def test_a_page_is_live_however_late_a_script_comes(shown: Shown, browser: Browser) -> None:
+    """Else it would stand still, and say that the server has gone."""
+    visitor = Visitor(browser, shown.url)
+
+    def late(route: Route) -> None:
+        time.sleep(0.5)
+        route.continue_()
+
+    visitor.page.route("**/static/hx-sse.js", late)
+    with visitor.page.expect_response("**/live/**", timeout=10_000) as heard:
+        visitor.goto("/")
+    assert heard.value.ok
     visitor.close()
 
 
