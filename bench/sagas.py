@@ -40,6 +40,7 @@ PLENTY = {
     "car": ("car-", 4_000, 100_000, 10),
 }
 BEGINNERS = 4
+WARM_UP = 400
 WITHIN_S = 300
 LOOK_EVERY_S = 0.05
 PAUSE = threading.Event()
@@ -71,8 +72,8 @@ def _measure(
         for name in SERVICES:
             tour.start(name)
         figures: Figures = {style: {"latency": [], "throughput": []} for style in STYLES}
-        for style in STYLES:  # so that each service and topic is known to work
-            _at_once(tour, style, 20, tell)
+        for style in STYLES:  # until every topic is known, and the JVMs have compiled what they run
+            _at_once(tour, style, WARM_UP, tell)
         for _ in range(rounds):
             for style in STYLES:
                 figures[style]["latency"].append(_steady(tour, style, seconds, rate, tell))
