@@ -9,7 +9,7 @@ from string import Template
 from psycopg import sql
 
 from connectors.lossless import CONVERTER_CLASS, HEADERS_CLASS, QUEUE
-from connectors.spec import LOG, OUTBOX, ConnectorSpec
+from connectors.spec import LOG, OUTBOX, ConnectorSpec, commands_topic
 from connectors.statements import statements
 
 HEARTBEAT = "heartbeat"
@@ -114,6 +114,7 @@ def _values(spec: ConnectorSpec) -> dict[str, str]:
         "log_topic": rf"{prefix}\.{re.escape(LOG)}",
         "events_topic": spec.events_topic,
         "events_pattern": re.escape(spec.events_topic),
+        "commands_topic": commands_topic(spec.topic_prefix, ""),
         "headers": ",".join(f"{column}:header:{header}" for column, header in _HEADERS.items()),
         "text_or_json": CONVERTER_CLASS,
         "cloud_event_headers": HEADERS_CLASS,

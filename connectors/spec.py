@@ -122,6 +122,11 @@ def events_topic(prefix: str) -> str:
     return f"{prefix}.events"
 
 
+def commands_topic(prefix: str, participant: str) -> str:
+    """Where an outbox's commands to a participant of sagas go, and nothing else does."""
+    return f"{prefix}.commands.{participant}"
+
+
 def new_placeholder() -> str:
     """A token that no user can have stored by chance or on purpose."""
     return f"unchanged-{secrets.token_hex(12)}"

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from connectors.spec import commands_topic
 from eventstore import asyncapi
 from eventstore.catalogue import Catalogue
 from eventstore.contracts import Contracts, Event
@@ -16,33 +17,40 @@ from sagas.wire import Begun, Ended, Failed, Undo, Undone, Voided, own_words
 
 Spoken = tuple[Contracts, type[Event]]
 Channels = dict[str, list[Spoken]]
-"""By the name of who writes the topic: what is in it."""
+"""By the topic: what is in it."""
 
 
 def document(name: str, sagas: Mapping[str, type[Saga]]) -> dict[str, Any]:
     """Of the orchestrator `name`. Raises what the example of an event raises."""
-    channels: Channels = {name: [(own_words, Begun), (own_words, Ended)]}
+    channels: Channels = {topic_of(name): [(own_words, Begun), (own_words, Ended)]}
+    sources = {topic_of(name): name}
     operations: dict[str, Any] = {}
     for saga in sagas.values():
         for step in saga.steps.values():
+            participant = step.action.participant
+            to = commands_topic(topic_of(name).removesuffix(".events"), participant)
+            back = topic_of(participant)
+            sources |= {to: name, back: participant}
             for word, tells, answers in _talk(step):
-                _add(channels, name, tells)
-                _add(channels, step.action.participant, *answers)
+                _add(channels, to, tells)
+                _add(channels, back, *answers)
                 key = f"{saga.name}.{step.name}.{word}"
-                operations[key] = _operation(name, saga, step, word, tells, answers)
+                operations[key] = _operation(to, back, saga, step, word, tells, answers)
     return {
         **asyncapi.head(f"Sagas of {name}: {', '.join(sagas)}", 1),
         "channels": {
-            who: asyncapi.channel(
-                topic_of(who),
+            topic: asyncapi.channel(
+                topic,
                 "Keyed by saga: the messages of one saga stay in order.",
                 [_name(each) for each in said],
             )
-            for who, said in channels.items()
+            for topic, said in channels.items()
         },
         "operations": operations,
         "components": asyncapi.components(
-            _overview(who, each) for who, said in channels.items() for each in said
+            _overview(sources[topic], topic, each)
+            for topic, said in channels.items()
+            for each in said
         ),
     }
 
@@ -61,41 +69,46 @@ def _talk(step: Step) -> Iterator[tuple[str, Spoken, list[Spoken]]]:
 
 
 def _operation(
-    name: str, saga: type[Saga], step: Step, word: str, tells: Spoken, answers: list[Spoken]
+    to: str,
+    back: str,
+    saga: type[Saga],
+    step: Step,
+    word: str,
+    tells: Spoken,
+    answers: list[Spoken],
 ) -> dict[str, Any]:
-    participant = step.action.participant
     after = ", ".join(step.planned.after) or "the beginning"
     return {
         "action": "send",
-        "channel": {"$ref": f"#/channels/{name}"},
+        "channel": {"$ref": f"#/channels/{to}"},
         "title": f"{saga.name}, step {step.name}: {word} {step.action.name}",
         "summary": f"After {after}." if word == "do" else "Undo it, or see that it never happens.",
-        "messages": [_reference(name, tells)],
+        "messages": [_reference(to, tells)],
         "reply": {
-            "channel": {"$ref": f"#/channels/{participant}"},
-            "messages": [_reference(participant, each) for each in answers],
+            "channel": {"$ref": f"#/channels/{back}"},
+            "messages": [_reference(back, each) for each in answers],
         },
-        "x-participant": participant,
+        "x-participant": step.action.participant,
         "x-pivot": step.is_pivot,
         "x-optional": step.planned.optional,
     }
 
 
-def _reference(who: str, spoken: Spoken) -> dict[str, str]:
-    return {"$ref": f"#/channels/{who}/messages/{_name(spoken)}"}
+def _reference(topic: str, spoken: Spoken) -> dict[str, str]:
+    return {"$ref": f"#/channels/{topic}/messages/{_name(spoken)}"}
 
 
-def _add(channels: Channels, who: str, *spoken: Spoken) -> None:
-    said = channels.setdefault(who, [])
+def _add(channels: Channels, topic: str, *spoken: Spoken) -> None:
+    said = channels.setdefault(topic, [])
     said += [each for each in spoken if each not in said]
 
 
-def _overview(who: str, spoken: Spoken) -> Overview:
+def _overview(who: str, topic: str, spoken: Spoken) -> Overview:
     """Of one event, as who writes it says it."""
     contracts, event = spoken
     whole = overview(contracts, Catalogue())
     (entry,) = [each for each in whole.events if each.name == event.contract.name]
-    return replace(whole, source=who, topic=topic_of(who), events=(entry,))
+    return replace(whole, source=who, topic=topic, events=(entry,))
 
 
 def _name(spoken: Spoken) -> str:

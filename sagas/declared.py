@@ -8,6 +8,7 @@ it. The same declaration runs orchestrated and choreographed.
         pay = Pivot(charge, price_of, after=[flight, hotel])
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, TypeVar
@@ -18,6 +19,7 @@ from sagas.plan import Plan, PlanError, PlannedStep
 from sagas.wire import is_own_word, own_words
 
 R = TypeVar("R", bound=Event)
+_TOPIC = re.compile("[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,11 @@ class Action:
     def __post_init__(self) -> None:
         if len(self.name.split(".")) != 2 or not all(self.name.split(".")) or "/" in self.name:
             raise ValueError(f"an action is named like hotel.reserve, not {self.name!r:.60}")
+        if not _TOPIC.fullmatch(self.participant):
+            raise ValueError(
+                f"{self.participant!r:.60} has to be fit for the name of a topic, since commands to"
+                " it have one of their own: letters, digits, - and _"
+            )
 
     @property
     def participant(self) -> str:

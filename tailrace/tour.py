@@ -21,7 +21,7 @@ import yaml
 from connectors import operate, register
 from connectors.lifecycle import At
 from connectors.rest import Connect
-from connectors.spec import LOG, OUTBOX
+from connectors.spec import LOG, OUTBOX, commands_topic, events_topic
 from devstack import Endpoints
 from eventstore import outbox
 from examples.tour.booking import BookTour, office
@@ -30,9 +30,10 @@ from sagas.checked import hears
 from sagas.orchestrator import start
 from sagas.protocol import Style
 from sinks.target import load_statements
-from tailrace import events_topic, schema
+from tailrace import schema
 from tailrace.config import Pipeline, load
 from tailrace.databases import make_database
+from tailrace.events_topic import make as make_topics
 from tailrace.progress import Listener
 from tailrace.source import spec_of
 
@@ -54,10 +55,13 @@ TABLES: Mapping[str, LiteralString] = {
 }
 SERVICES = tuple(TABLES)
 HEARS: Mapping[str, Sequence[str]] = {
-    "tours": SERVICES[1:],
-    **{who: ["tours", *sorted(of)] for who, of in hears(BookTour.plan, "choreographed").items()},
+    "tours": [events_topic(service) for service in SERVICES[1:]],
+    **{
+        who: [commands_topic("tours", who), *map(events_topic, ["tours", *sorted(of)])]
+        for who, of in hears(BookTour.plan, "choreographed").items()
+    },
 }
-"""Whose events each reads: what it is told, and in a choreographed saga what it waits for."""
+"""The topics that each reads: what it is told, and in a choreographed saga what it waits for."""
 GATHER_MS = 20
 """Of every service: six processes on one machine do less work for it."""
 CUSTOMERS, BALANCE_CENTS = 200, 2_000_000
@@ -105,7 +109,7 @@ class Tour:
             spec = spec_of(service.pipeline)
             with self._at(service) as at:
                 register.apply(spec, at, register.make_plan(spec, at))
-            events_topic.make(service.pipeline, spec)
+            make_topics(service.pipeline, spec, SERVICES[1:] if name == "tours" else ())
 
     def start(
         self, name: str, instance: str = "one", **environment: str
@@ -198,7 +202,7 @@ class Tour:
                         "type": "subscriber",
                         "dsn": dsn,
                         "module": f"examples.tour.{module}",
-                        "topics": [f"{self.prefix}{each}.events" for each in HEARS[name]],
+                        "topics": [f"{self.prefix}{topic}" for topic in HEARS[name]],
                         "batch": {"gather_ms": GATHER_MS},
                     }
                 },

@@ -19,7 +19,7 @@ from devstack.part import PartFailed
 from tailrace.harness.waits import PAUSE
 from tailrace.killpoint import VARIABLE
 from tailrace.source import spec_of
-from tailrace.tour import SERVICES, Tour
+from tailrace.tour import HEARS, SERVICES, Tour
 from tests.tour_mail import BAD, Mail, newest
 
 STEPS = ("polled", "advanced", "before commit", "after commit")
@@ -111,8 +111,8 @@ class Faults:
 
     def repeat(self) -> str:
         """The newest records of a topic once more, in any order, as nobody may but many do."""
-        name = self.chance.choice(SERVICES)
-        found = newest(self.mail.brokers, f"{self.tour.prefix}{name}.events", DUPLICATES)
+        name = self.chance.choice(sorted({topic for topics in HEARS.values() for topic in topics}))
+        found = newest(self.mail.brokers, f"{self.tour.prefix}{name}", DUPLICATES)
         self.chance.shuffle(found)
         producer = kafka.KafkaProducer(metrics_enabled=False, **self.mail.brokers.client())
         for each in found:

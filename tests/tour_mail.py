@@ -76,7 +76,9 @@ class Mail:
             "ce_subject": saga, "ce_aggregatetype": aggregate,
         }  # fmt: skip
         headers = [(name, text.encode()) for name, text in said.items()] if reader else []
-        readers = [reader] if reader else [name for name in SERVICES if topic in HEARS[name]]
+        readers = (
+            [reader] if reader else [name for name in SERVICES if f"{topic}.events" in HEARS[name]]
+        )
         self.bad[key] = readers
         value = None if data is None else data.replace(b"{}", saga.encode())
         self._send([(topic, key.encode(), value, headers)])

@@ -150,7 +150,7 @@ def replay(tour: Tour, within_s: float) -> list[str]:
 def is_through(tour: Tour) -> bool:
     """Whether every service has handled all that its topics have."""
     for name in SERVICES:
-        topics = [f"{tour.prefix}{each}.events" for each in HEARS[name]]
+        topics = [f"{tour.prefix}{each}" for each in HEARS[name]]
         last = ends(tour.services[name].pipeline.kafka, topics)
         with tour.connect(name) as connection:
             rows = connection.execute(

@@ -59,7 +59,7 @@ def test_each_step_has_its_command_and_answers_and_its_undo_unless_it_is_final()
         *(each.contract.name for each in action.refuses),
         "saga.failed",
     }
-    assert target(hotel["channel"]["$ref"])["address"] == "tours.events"
+    assert target(hotel["channel"]["$ref"])["address"] == "tours.commands.hotel"
     assert target(hotel["reply"]["channel"]["$ref"])["address"] == "hotel.events"
     undo = operations["book-tour.hotel.undo"]
     assert names(undo["messages"]) == {"saga.undo"}
