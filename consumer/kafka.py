@@ -31,13 +31,16 @@ class Limits:
     """
     Of one poll. `wait_ms`: how long to wait for a first record when there is none. `gather_ms`: how
     long after the last records the next are asked for, so that more come at once.
+
+    `takeover_ms`: by then another member reads what one that fell silent was reading. Kafka's
+    session time-out is a part of it: to hear of the loss and to share anew takes the rest.
     """
 
     max_events: int = 10_000
     max_bytes: int = 8 << 20
     wait_ms: int = 200
     gather_ms: int = 0
-    session_timeout_ms: int = 10_000
+    takeover_ms: int = 10_000
 
 
 class KafkaSource:
@@ -80,8 +83,8 @@ class KafkaSource:
                 max_poll_records=limits.max_events,
                 fetch_max_bytes=max(limits.max_bytes // 2, 1 << 20),
                 max_partition_fetch_bytes=max(limits.max_bytes // 2, 1 << 20),
-                session_timeout_ms=limits.session_timeout_ms,
-                heartbeat_interval_ms=limits.session_timeout_ms // 4,
+                session_timeout_ms=limits.takeover_ms * 6 // 10,
+                heartbeat_interval_ms=limits.takeover_ms // 10,
                 metadata_max_age_ms=3_000,  # how soon a new topic is seen
                 bootstrap_timeout_ms=10_000,
                 metrics_enabled=False,

@@ -235,14 +235,17 @@ def test_a_comparison_started_on_the_page(shown: Shown, browser: Browser) -> Non
 def test_a_page_is_live_however_late_a_script_comes(shown: Shown, browser: Browser) -> None:
     """Else it would stand still, and say that the server has gone."""
     visitor = Visitor(browser, shown.url)
+    page, held = visitor.page, list[Route]()
 
-    def late(route: Route) -> None:
-        time.sleep(0.5)
-        route.continue_()
+    def hold(route: Route) -> None:
+        held.append(route)
 
-    visitor.page.route("**/static/hx-sse.js", late)
-    with visitor.page.expect_response("**/live/**", timeout=10_000) as heard:
-        visitor.goto("/")
+    page.route("**/static/hx-sse.js", hold)
+    page.goto("/", wait_until="commit")
+    eventually(lambda: page.evaluate("window.htmx !== undefined") and held, what="all but one came")
+    page.evaluate("new Promise((done) => setTimeout(done, 50))")
+    with page.expect_response("**/live/**", timeout=10_000) as heard:
+        held[0].continue_()
     assert heard.value.ok
     visitor.close()
 
