@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 from uuid import UUID
 
 from eventstore.contracts import Contracts, Event
-from sagas.plan import Plan, PlanError, PlannedStep
+from sagas.plan import TIMEOUT_S, Plan, PlanError, PlannedStep
 from sagas.wire import is_own_word, own_words
 
 R = TypeVar("R", bound=Event)
@@ -96,7 +96,7 @@ class Step:
         *,
         after: "Sequence[Step]" = (),
         optional: bool = False,
-        timeout_s: float = 5.0,
+        timeout_s: float = TIMEOUT_S,
         tries: int = 6,
         undo_tries: int = 12,
     ) -> None:

@@ -16,7 +16,7 @@ import psycopg
 from eventstore.contracts import Event
 from sagas.declared import Course, Saga
 from sagas.fence import Direction, Fence
-from sagas.plan import Plan
+from sagas.plan import Plan, plan_of
 from sagas.reaction import is_fatal, reaction
 from sagas.wire import Address, Begun
 from sinks.target import as_json, load_statements
@@ -96,8 +96,10 @@ def hear(
     if newest:
         tx.execute(STATEMENTS["heard"], [as_json(map(_heard, newest.values()))])
     if over := [each.saga for each in hearings if each.of.word == "ended"]:
-        tx.execute(STATEMENTS["over"], {"ids": over})
-    rows = tx.execute(STATEMENTS["known"], [list({each.saga for each in hearings})])
+        tx.execute(STATEMENTS["over"], {"ids": over}, prepare=False)
+    # Planned anew each time: the table may have been empty when it was first asked.
+    ids = list({each.saga for each in hearings})
+    rows = tx.execute(STATEMENTS["known"], [ids], prepare=False)
     return [_known(sagas, *row) for row in rows if row[1] in sagas]
 
 
@@ -133,7 +135,7 @@ def _known(
     heard_text: str,
 ) -> Known:
     declared = sagas[type_]
-    plan = msgspec.json.decode(plan_text, type=Plan)
+    plan = plan_of(plan_text)
     rows = msgspec.json.decode(heard_text, type=list[tuple[str, Fence, str, int, msgspec.Raw]])
     request = declared.contracts.decode(declared.request.contract.name, version, request_text)
     results = {

@@ -12,7 +12,7 @@ import msgspec
 import psycopg
 
 from sagas import protocol
-from sagas.plan import Plan
+from sagas.plan import Plan, plan_of
 from sagas.protocol import Saga, Step, StepStatus, Style
 from sinks.target import as_json, load_statements
 
@@ -126,15 +126,15 @@ class Live(msgspec.Struct, frozen=True):
 def live(tx: Connection, types: Sequence[str]) -> list[Live]:
     """What running sagas need."""
     rows = tx.execute(STATEMENTS["live_plans"], [list(types)])
-    return [Live(type_, _plan("", plan), count, ids) for type_, plan, count, ids in rows]
+    return [Live(type_, plan_of(plan), count, ids) for type_, plan, count, ids in rows]
 
 
 def _instances(rows: Iterable[tuple[Any, ...]]) -> dict[UUID, Instance]:
     return {
         id_: Instance(
-            id_, type_, style, _plan(hash_, plan), status, version, _steps(steps), *rest[:3]
+            id_, type_, style, plan_of(plan), status, version, _steps(steps), *rest[:3]
         )
-        for id_, type_, style, hash_, plan, status, version, steps, *rest in rows
+        for id_, type_, style, plan, status, version, steps, *rest in rows
     }
 
 
@@ -145,6 +145,3 @@ def _stored(plan: Plan) -> tuple[str, str]:
     return sha256(text).hexdigest(), text.decode()
 
 
-@lru_cache(maxsize=256)
-def _plan(hash_: str, text: str) -> Plan:
-    return msgspec.json.decode(text, type=Plan)

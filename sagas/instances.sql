@@ -35,14 +35,14 @@ ON CONFLICT DO NOTHING;
 
 -- name: named
 -- These, if they are there and not over; locked in one order.
-SELECT s.id, s.type, s.style, s.plan, p.plan::text, s.status, s.version, s.steps::text,
+SELECT s.id, s.type, s.style, p.plan::text, s.status, s.version, s.steps::text,
        s.request::text, s.request_version, s.deadline_at, s.next_at
 FROM sagas.saga s JOIN sagas.plan p ON p.hash = s.plan
 WHERE s.id = ANY (%s) AND s.ended_at IS NULL ORDER BY s.id FOR UPDATE OF s;
 
 -- name: due
 -- Those whose time has come, and that nobody else works on.
-SELECT s.id, s.type, s.style, s.plan, p.plan::text, s.status, s.version, s.steps::text,
+SELECT s.id, s.type, s.style, p.plan::text, s.status, s.version, s.steps::text,
        s.request::text, s.request_version, s.deadline_at, s.next_at
 FROM sagas.saga s JOIN sagas.plan p ON p.hash = s.plan
 WHERE s.next_at <= %s AND s.type = ANY (%s)

@@ -4,11 +4,12 @@ that new code runs an old instance by the plan it began with.
 """
 
 from collections.abc import Iterable
-from functools import cached_property
+from functools import cached_property, lru_cache
 from graphlib import CycleError, TopologicalSorter
 
 import msgspec
 
+TIMEOUT_S = 30.0  # nothing is lost on the way: sent again sooner, it adds to what is queued up
 MOST_WAIT_S = 300.0
 
 
@@ -29,7 +30,7 @@ class PlannedStep(msgspec.Struct, frozen=True, kw_only=True):
     after: tuple[str, ...] = ()
     pivot: bool = False
     optional: bool = False
-    timeout_s: float = 5.0
+    timeout_s: float = TIMEOUT_S
     tries: int = 6
     undo_tries: int = 12
 
@@ -96,6 +97,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """Raises PlanError."""
         for wrong in _wrong(self):
             raise PlanError(f"saga {self.type}: {wrong}")
+
+
+@lru_cache(maxsize=256)
+def plan_of(text: str) -> Plan:
+    """As it is stored."""
+    return msgspec.json.decode(text, type=Plan)
 
 
 def _wrong(plan: Plan) -> Iterable[str]:

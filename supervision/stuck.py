@@ -18,7 +18,7 @@ import psycopg
 from sagas import operate, protocol
 from sagas.instances import StepRow
 from sagas.orchestrator import Orchestrator
-from sagas.plan import Plan
+from sagas.plan import plan_of
 from sagas.protocol import Saga, Step
 from sinks.target import load_statements
 from supervision import ladder
@@ -144,7 +144,7 @@ def _parked(
     line: int,
     parked_at: datetime,
 ) -> Parked:
-    plan = msgspec.json.decode(plan_text, type=Plan)
+    plan = plan_of(plan_text)
     rows = msgspec.json.decode(steps_text, type=dict[str, StepRow])
     steps = (rows[planned.name] for planned in plan.steps)
     saga = Saga(status, tuple(Step(row.status, row.tries) for row in steps), style)

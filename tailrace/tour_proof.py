@@ -19,7 +19,7 @@ import psycopg
 from sagas import log, protocol
 from sagas.instances import StepRow
 from sagas.log import Row
-from sagas.plan import Plan
+from sagas.plan import Plan, plan_of
 from sinks.target import load_statements
 from tailrace.tour import SERVICES, Tour
 
@@ -226,7 +226,7 @@ def _ended(
     return Ended(
         id_,
         style,
-        msgspec.json.decode(plan, type=Plan),
+        plan_of(plan),
         status,
         msgspec.json.decode(steps, type=dict[str, StepRow]),
         people,
