@@ -40,9 +40,9 @@ PLENTY = {
     "car": ("car-", 4_000, 100_000, 10),
 }
 BEGINNERS = 4
-WARM_UP = 400
+WARM_UP = 3000
 WITHIN_S = 300
-LOOK_EVERY_S = 0.05
+LOOK_EVERY_S = 0.2
 PAUSE = threading.Event()
 
 Figures = dict[str, Any]

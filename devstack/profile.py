@@ -43,7 +43,7 @@ PROFILES: dict[ProfileName, Profile] = {
     "bench": Profile(
         broker_heap_mb=512,
         connect_heap_mb=768,
-        jvm_flags=("-XX:+UseG1GC",),
+        jvm_flags=("-XX:+UseSerialGC",),
         quick_starts=False,
         postgres={
             "shared_buffers": "256MB",

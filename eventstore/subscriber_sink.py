@@ -21,7 +21,10 @@ from sinks.target import as_json, load_statements
 
 STATEMENTS = load_statements(Path(__file__).with_name("subscriber.sql"))
 INBOX = STATEMENTS["schema"]
-SESSION = "-c lock_timeout=5s -c statement_timeout=120s -c idle_in_transaction_session_timeout=7s"
+SESSION = (
+    "-c lock_timeout=5s -c statement_timeout=120s -c idle_in_transaction_session_timeout=7s"
+    " -c random_page_cost=1.1"  # what it looks up is new, hence in memory
+)
 Connection = psycopg.Connection[Any]
 
 

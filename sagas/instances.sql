@@ -49,10 +49,12 @@ WHERE s.next_at <= %s AND s.type = ANY (%s)
 ORDER BY s.next_at LIMIT %s FOR UPDATE OF s SKIP LOCKED;
 
 -- name: save
--- Only over the version that was read, whoever else may have written meanwhile.
+-- Only over the version that was read, whoever else may have written meanwhile. To be looked at too
+-- early costs less than a new entry in every index each time something is heard.
 UPDATE sagas.saga s
-SET status = n.status, version = s.version + 1, steps = n.steps::json, next_at = n.next_at,
-    ended_at = n.ended_at
+SET status = n.status, version = s.version + 1, steps = n.steps::json, ended_at = n.ended_at,
+    next_at = CASE WHEN s.next_at > now() AND s.next_at < n.next_at THEN s.next_at
+                   ELSE n.next_at END
 FROM json_to_recordset(%s) AS n (id uuid, version int, status text, steps text,
                                  next_at timestamptz, ended_at timestamptz)
 WHERE s.id = n.id AND s.version = n.version;

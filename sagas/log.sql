@@ -18,32 +18,43 @@ END $$;
 CREATE OR REPLACE TRIGGER log_is_final BEFORE UPDATE OR DELETE OR TRUNCATE
     ON sagas.log FOR EACH STATEMENT EXECUTE FUNCTION sagas.refuse_change();
 ALTER TABLE sagas.log ENABLE ALWAYS TRIGGER log_is_final;
-CREATE OR REPLACE FUNCTION sagas.as_hashed(said text) RETURNS bytea LANGUAGE sql IMMUTABLE
-RETURN int4send(octet_length(convert_to(said, 'UTF8'))) || convert_to(said, 'UTF8');
 -- The lock is held until the end of the transaction: the next row needs the hash of the last one.
 CREATE OR REPLACE FUNCTION sagas.append_log(entries json, now timestamptz) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     n bigint;
     chain bytea;
+    hashes bytea[] := '{}';
     e record;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('tailrace.sagas.log', 0));
     SELECT l.seq, l.hash INTO n, chain FROM sagas.log l ORDER BY l.seq DESC LIMIT 1;
     n := coalesce(n, 0);
-    FOR e IN SELECT * FROM json_to_recordset(entries)
+    chain := coalesce(chain, '');
+    FOR e IN SELECT convert_to(subject, 'UTF8') AS subject, convert_to(kind, 'UTF8') AS kind,
+                    convert_to(step, 'UTF8') AS step, convert_to(actor, 'UTF8') AS actor,
+                    convert_to(reason, 'UTF8') AS reason, convert_to(body, 'UTF8') AS body
+             FROM json_to_recordset(entries)
              AS (subject text, kind text, step text, actor text, reason text, body text)
     LOOP
         n := n + 1;
         chain := sha256(
-            coalesce(chain, '') || int8send(n)
-            || int8send((extract(epoch FROM now) * 1000000)::bigint)
-            || sagas.as_hashed(e.subject) || sagas.as_hashed(e.kind) || sagas.as_hashed(e.step)
-            || sagas.as_hashed(e.actor) || sagas.as_hashed(e.reason) || sagas.as_hashed(e.body)
+            chain || int8send(n) || int8send((extract(epoch FROM now) * 1000000)::bigint)
+            || int4send(octet_length(e.subject)) || e.subject
+            || int4send(octet_length(e.kind)) || e.kind
+            || int4send(octet_length(e.step)) || e.step
+            || int4send(octet_length(e.actor)) || e.actor
+            || int4send(octet_length(e.reason)) || e.reason
+            || int4send(octet_length(e.body)) || e.body
         );
-        INSERT INTO sagas.log (seq, subject, kind, step, actor, reason, body, at, hash)
-        VALUES (n, e.subject, e.kind, e.step, e.actor, e.reason, e.body::json, now, chain);
+        hashes := array_append(hashes, chain);
     END LOOP;
+    INSERT INTO sagas.log (seq, subject, kind, step, actor, reason, body, at, hash)
+    SELECT n - cardinality(hashes) + nth, subject, kind, step, actor, reason, body::json, now,
+           hashes[nth]
+    FROM ROWS FROM (json_to_recordset(entries)
+                    AS (subject text, kind text, step text, actor text, reason text, body text))
+         WITH ORDINALITY AS e (subject, kind, step, actor, reason, body, nth);
 END $$;
 
 -- name: last

@@ -78,6 +78,7 @@ def look(connection: psycopg.Connection[Any], orchestrator: Orchestrator) -> int
         turn = Turn(orchestrator.sagas, orchestrator.name, now)
         for one in there.values():
             ring(turn, one, now)
+            turn.look_later(one)
         turn.write(connection)
     return len(there)
 

@@ -79,6 +79,10 @@ class Turn:
         self._note(one, before, after, input, actor, reason)
         return True
 
+    def look_later(self, one: Instance) -> None:
+        """Whether or not it is concerned: it was looked at."""
+        self._changed[one.id] = one
+
     def write(self, tx: Connection) -> None:
         """All that was decided; the caller commits."""
         if instances.save(tx, list(self._changed.values())) != len(self._changed):
