@@ -191,15 +191,19 @@ def _headers(data: bytes, pos: int) -> tuple[list[tuple[str, bytes | None]], int
         raise ValueError("a negative count of headers")
     headers: list[tuple[str, bytes | None]] = []
     for _ in range(count):
-        size, pos = _varint(data, pos)
+        if (low := data[pos]) < 128:
+            size = (low >> 1) ^ -(low & 1)
+            pos += 1
+        else:
+            size, pos = _varint(data, pos)
         if size < 0:
             raise ValueError("a header without a name")
-        name = data[pos : pos + size].decode()
-        pos += size
-        size, pos = _varint(data, pos)
-        value = None
-        if size >= 0:
-            value = data[pos : pos + size]
-            pos += size
+        name = data[pos : (pos := pos + size)].decode()
+        if (low := data[pos]) < 128:
+            size = (low >> 1) ^ -(low & 1)
+            pos += 1
+        else:
+            size, pos = _varint(data, pos)
+        value = None if size < 0 else data[pos : (pos := pos + size)]
         headers.append((name, value))
     return headers, pos

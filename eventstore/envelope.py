@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from consumer.errors import Unreadable
@@ -15,6 +16,7 @@ from consumer.event import Record
 PREFIX: Final = "ce_"
 LONGEST_BYTES = 4096  # of a header: a CloudEvent's attributes are small
 LONGEST_IDENTITY_BYTES = 2000  # with the consumer it is a key of the inbox: 2,704 bytes at most
+LONGEST_NAME = 256  # characters of a header's name; ours are short
 MOST_HEADERS = 100
 _VERSION = re.compile(r"[:/]v?([1-9][0-9]{0,8})(?:\.json)?", re.ASCII)
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -80,15 +82,21 @@ def _headers(record: Record) -> dict[str, str]:
         raise Unreadable(f"it has {len(record.headers)} headers, more than {MOST_HEADERS}")
     said: dict[str, str] = {}
     for given, value in record.headers:
-        name = given.lower()
-        if not name.startswith(PREFIX) and name not in ("content-type", "traceparent"):
-            continue
-        if value is None:
+        name = _ours(given) if len(given) <= LONGEST_NAME else None
+        if name is None or value is None:
             continue
         if name in said:
             raise Unreadable(f"its header {name:.40} is there twice, so what holds is not known")
         said[name] = _text(name, value)
     return said
+
+
+@lru_cache(maxsize=1024)
+def _ours(given: str) -> str | None:
+    """The name as we know it, None where it says nothing to us."""
+    name = given.lower()
+    is_ours = name.startswith(PREFIX) or name in ("content-type", "traceparent")
+    return name if is_ours else None
 
 
 def _text(name: str, value: bytes) -> str:
@@ -109,6 +117,7 @@ def _needed(said: Mapping[str, str], name: str) -> str:
     return value
 
 
+@lru_cache(maxsize=1024)
 def _version(dataschema: str | None) -> int:
     if dataschema is None:
         return 1

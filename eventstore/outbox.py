@@ -102,10 +102,11 @@ class Outgoing(msgspec.Struct, frozen=True):
 
 def send(tx: psycopg.Connection[Any], rows: Sequence[Outgoing]) -> None:
     """All of them in one statement, in this order; the same id again is the same event."""
-    tx.execute(STATEMENTS["publish"], [as_json(map(_columns, rows))])
+    tx.execute(STATEMENTS["publish"], [as_json(map(columns, rows))])
 
 
-def _columns(row: Outgoing) -> dict[str, Any]:
+def columns(row: Outgoing) -> dict[str, Any]:
+    """As the statement `publish` takes it."""
     return {
         "id": row.id,
         "aggregatetype": row.aggregate_type,

@@ -14,7 +14,7 @@ import psycopg
 import structlog
 
 from eventstore.contracts import Contract, Event
-from eventstore.outbox import Outgoing, send
+from eventstore.outbox import Outgoing
 from eventstore.subscriber import place
 from sagas import locks, log
 from sagas.declared import Action
@@ -278,11 +278,9 @@ class _Work:
         ]
         if undecided:
             self.tx.execute(STATEMENTS["forget"], [as_json(undecided)])
-        if self.answers:
-            send(self.tx, self.answers)
         if self.locks is not None:
             self.locks.write()
-        log.append(self.tx, self.entries)
+        log.say(self.tx, self.answers, self.entries)
 
 
 @contextmanager

@@ -131,9 +131,7 @@ def live(tx: Connection, types: Sequence[str]) -> list[Live]:
 
 def _instances(rows: Iterable[tuple[Any, ...]]) -> dict[UUID, Instance]:
     return {
-        id_: Instance(
-            id_, type_, style, plan_of(plan), status, version, _steps(steps), *rest[:3]
-        )
+        id_: Instance(id_, type_, style, plan_of(plan), status, version, _steps(steps), *rest[:3])
         for id_, type_, style, plan, status, version, steps, *rest in rows
     }
 
@@ -143,5 +141,3 @@ def _stored(plan: Plan) -> tuple[str, str]:
     """Its hash, and itself as text."""
     text = _encode(plan)
     return sha256(text).hexdigest(), text.decode()
-
-

@@ -14,7 +14,7 @@ import structlog
 
 from consumer.errors import Busy
 from eventstore.contracts import Contract, Contracts, Event
-from eventstore.outbox import Outgoing, send
+from eventstore.outbox import Outgoing
 from eventstore.subscriber import place
 from sagas import instances, log, protocol
 from sagas.declared import Course, Saga
@@ -48,7 +48,7 @@ class Turn:
         self._entries.append(Entry(str(new.id), "began", "", actor, new.style, new.request))
         if new.style == "choreographed":
             self._announce(new)
-        self._write(tx)
+        log.say(tx, self._messages, self._entries)
         return True
 
     def act(
@@ -87,12 +87,7 @@ class Turn:
         """All that was decided; the caller commits."""
         if instances.save(tx, list(self._changed.values())) != len(self._changed):
             raise Busy("another orchestrator has moved one of these sagas meanwhile")
-        self._write(tx)
-
-    def _write(self, tx: Connection) -> None:
-        if self._messages:
-            send(tx, self._messages)
-        log.append(tx, self._entries)
+        log.say(tx, self._messages, self._entries)
 
     def _effect(
         self,

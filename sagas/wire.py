@@ -6,6 +6,7 @@ by the saga's id. What was done or refused is the participant's own event, for e
 import secrets
 import time
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 from uuid import UUID, uuid5
 
@@ -101,6 +102,7 @@ class Address(NamedTuple):
         return self.action.partition(".")[0]
 
 
+@lru_cache(maxsize=1024)
 def address(aggregate: str | None) -> Address | None:
     """None: it is no message of a saga."""
     parts = (aggregate or "").split("/")

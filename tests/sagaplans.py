@@ -17,6 +17,7 @@ def plan_of(text: str, *, tries: int = 1, parallel_undo: bool = False) -> Plan:
             after=tuple(after.split(",")) if after else (),
             pivot="!" in head,
             optional="?" in head,
+            timeout_s=5,
             tries=tries,
             undo_tries=tries,
         )
