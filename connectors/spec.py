@@ -161,5 +161,7 @@ def _wrong_tables(spec: ConnectorSpec) -> Iterable[str]:
         if topic in seen:
             yield f"Tables {seen[topic]} and {table.full} would share one topic: rename one."
         seen[topic] = table.full
+        if spec.has_outbox and topic.startswith("commands."):
+            yield f"Table {table.full} has the topic of a saga's commands: rename its schema."
         if table.key and table.append_only:
             yield f"Table {table.full} is append_only and has a key: choose one of the two."

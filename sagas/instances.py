@@ -96,7 +96,7 @@ def due(tx: Connection, now: datetime, types: Sequence[str], limit: int) -> dict
     return _instances(tx.execute(STATEMENTS["due"], [now, list(types), limit]))
 
 
-def save(tx: Connection, instances: Sequence[Instance]) -> int:
+def save(tx: Connection, instances: Sequence[Instance], now: datetime) -> int:
     """How many of them were still what was read."""
     if not instances:
         return 0
@@ -111,7 +111,7 @@ def save(tx: Connection, instances: Sequence[Instance]) -> int:
         }
         for each in instances
     )
-    return tx.execute(STATEMENTS["save"], [as_json(rows)]).rowcount
+    return tx.execute(STATEMENTS["save"], [now, as_json(rows)]).rowcount
 
 
 class Live(msgspec.Struct, frozen=True):

@@ -53,7 +53,7 @@ ORDER BY s.next_at LIMIT %s FOR UPDATE OF s SKIP LOCKED;
 -- early costs less than a new entry in every index each time something is heard.
 UPDATE sagas.saga s
 SET status = n.status, version = s.version + 1, steps = n.steps::json, ended_at = n.ended_at,
-    next_at = CASE WHEN s.next_at > now() AND s.next_at < n.next_at THEN s.next_at
+    next_at = CASE WHEN s.next_at > %s AND s.next_at < n.next_at THEN s.next_at
                    ELSE n.next_at END
 FROM json_to_recordset(%s) AS n (id uuid, version int, status text, steps text,
                                  next_at timestamptz, ended_at timestamptz)

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import psycopg
+from psycopg.sql import SQL
 
 from eventstore import outbox
 from eventstore.outbox import Outgoing
@@ -21,7 +22,12 @@ from sinks.target import as_json, load_statements
 STATEMENTS = load_statements(Path(__file__).with_name("log.sql"))
 TABLES = {"sagas.log": STATEMENTS["schema"]}
 PAGE_ROWS = 5000
-_SAY = f"WITH sent AS ({outbox.STATEMENTS['publish']}) {STATEMENTS['append']}"
+# The log comes last, as its lock is held from there on: so it waits for the count of what is sent.
+_SAY = (
+    SQL("WITH sent AS ({} RETURNING 1) {} FROM (SELECT count(*) FROM sent) AS all_sent")
+    .format(SQL(outbox.STATEMENTS["publish"]), SQL(STATEMENTS["append"]))
+    .as_bytes()
+)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Connection = psycopg.Connection[Any]
 

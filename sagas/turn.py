@@ -85,7 +85,7 @@ class Turn:
 
     def write(self, tx: Connection) -> None:
         """All that was decided; the caller commits."""
-        if instances.save(tx, list(self._changed.values())) != len(self._changed):
+        if instances.save(tx, list(self._changed.values()), self._now) != len(self._changed):
             raise Busy("another orchestrator has moved one of these sagas meanwhile")
         log.say(tx, self._messages, self._entries)
 

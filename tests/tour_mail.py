@@ -9,7 +9,9 @@ from uuid import uuid4
 import kafka
 from kafka.structs import TopicPartition as Theirs
 
+from connectors.spec import commands_topic, events_topic
 from consumer.deadletter import notes
+from sagas.wire import address
 from tailrace.config import Kafka as Brokers
 from tailrace.harness.topics import records
 from tailrace.tour import HEARS, SERVICES, SINK, Tour
@@ -63,8 +65,11 @@ class Mail:
         """What is new in the outboxes goes to Kafka in any order; how much it was."""
         found = [(name, record) for name in SERVICES for record in self._new(name)]
         chance.shuffle(found)
-        with_headers = [(name, r.key, r.value, r.headers) for name, r in found]
-        self._send(with_headers)
+        sent = []
+        for name, r in found:
+            aggregate = dict(r.headers).get("ce_aggregatetype") or b""
+            sent.append((self._topic(name, aggregate.decode()), r.key, r.value, r.headers))
+        self._send(sent)
         return len(found)
 
     def spoil(self, bad: Bad) -> str:
@@ -81,7 +86,7 @@ class Mail:
         )
         self.bad[key] = readers
         value = None if data is None else data.replace(b"{}", saga.encode())
-        self._send([(topic, key.encode(), value, headers)])
+        self._send([(self._topic(topic, aggregate), key.encode(), value, headers)])
         return f"{topic}: {data!r:.40}"
 
     def not_set_aside(self) -> Iterator[str]:
@@ -111,12 +116,18 @@ class Mail:
             self._marks[name] = rows[-1][0]
         return [record_of(*row) for row in rows]
 
+    def _topic(self, name: str, aggregate: str) -> str:
+        """Where Connect would bring it."""
+        of = address(aggregate)
+        if of is not None and of.word in ("do", "undo"):
+            return self.tour.prefix + commands_topic(name, of.participant)
+        return self.tour.prefix + events_topic(name)
+
     def _send(self, sent: Sequence[tuple[str, bytes | None, bytes | None, Any]]) -> None:
         if not sent:
             return
         producer = kafka.KafkaProducer(metrics_enabled=False, **self.brokers.client())
-        for name, key, value, headers in sent:
-            topic = f"{self.tour.prefix}{name}.events"
+        for topic, key, value, headers in sent:
             producer.send(topic, value, key, headers).add_errback(_raise)
         producer.close()
 

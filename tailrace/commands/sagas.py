@@ -50,7 +50,8 @@ def check(
         for saga, needs in hears.items():
             for who, of in needs.items():
                 topics = ", ".join(["the orchestrator's", *of])
-                typer.echo(f"{saga}: {who} reads the events of {topics}", err=True)
+                line = f"{saga}: {who} reads the commands to it and the events of {topics}"
+                typer.echo(line, err=True)
     if found:
         raise typer.Exit(FAILED)
 

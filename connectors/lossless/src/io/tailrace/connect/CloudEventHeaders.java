@@ -31,7 +31,7 @@ public class CloudEventHeaders<R extends ConnectRecord<R>> implements Transforma
                 .addString("ce_specversion", "1.0")
                 .addString("content-type", "application/json");
         Header address = record.headers().lastWithName("ce_aggregatetype");
-        if (address == null) {
+        if (address == null || commands == null) {
             return record;
         }
         Matcher command = COMMAND.matcher(String.valueOf(address.value()));
@@ -55,13 +55,15 @@ public class CloudEventHeaders<R extends ConnectRecord<R>> implements Transforma
                 .define(
                         COMMANDS,
                         ConfigDef.Type.STRING,
+                        null,
                         ConfigDef.Importance.HIGH,
-                        "How the topics of saga commands begin; the participant's name follows.");
+                        "How the topics of saga commands begin; the participant's name follows."
+                                + " Without it they stay where they are.");
     }
 
     @Override
     public void configure(Map<String, ?> settings) {
-        commands = String.valueOf(settings.get(COMMANDS));
+        commands = (String) settings.get(COMMANDS);
     }
 
     @Override
