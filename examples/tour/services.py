@@ -1,5 +1,6 @@
 """
-The five services. Each has its own database; nothing here knows of sagas but the refusals.
+The five services. Each has its own database; only the refusals, and joining the
+choreographed style, have to do with sagas.
 
 Stocks are changed by adding and taking away, never by setting: no tour overwrites another's change.
 """

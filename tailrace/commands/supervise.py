@@ -102,7 +102,10 @@ def compensate(
 def verify(
     config: ConfigOption = DEFAULT_FILE,
     sink: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The log of this sink, not of the sagas.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The log in this sink's database, not the orchestrator's."
+        ),
     ] = None,
     topic: Annotated[
         bool, typer.Option("--topic", help="The source's log, beside what Kafka has of it.")
