@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from connectors.spec import events_topic
 from eventstore import catalogue
 from eventstore.catalogue import Catalogue
 from eventstore.contracts import Contract, Contracts, Invalid
@@ -70,10 +71,14 @@ def overview(contracts: Contracts, committed: Catalogue, topic: str | None = Non
     return Overview(contracts.source, topic or topic_of(contracts.source), tuple(entries))
 
 
+def prefix_of(source: str) -> str:
+    """How the topics of `/hotel` or `https://example.org/hotel` begin: `hotel`."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", source.rstrip("/").rpartition("/")[2])
+
+
 def topic_of(source: str) -> str:
     """`/hotel` and `https://example.org/hotel` publish to `hotel.events`."""
-    last = source.rstrip("/").rpartition("/")[2]
-    return f"{re.sub(r'[^A-Za-z0-9._-]+', '-', last)}.events"
+    return events_topic(prefix_of(source))
 
 
 def rows(schema: Schema) -> list[Field]:

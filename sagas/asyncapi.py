@@ -11,7 +11,7 @@ from connectors.spec import commands_topic
 from eventstore import asyncapi
 from eventstore.catalogue import Catalogue
 from eventstore.contracts import Contracts, Event
-from eventstore.overview import Overview, overview, topic_of
+from eventstore.overview import Overview, overview, prefix_of, topic_of
 from sagas.declared import Saga, Step
 from sagas.wire import Begun, Ended, Failed, Undo, Undone, Voided, own_words
 
@@ -28,7 +28,7 @@ def document(name: str, sagas: Mapping[str, type[Saga]]) -> dict[str, Any]:
     for saga in sagas.values():
         for step in saga.steps.values():
             participant = step.action.participant
-            to = commands_topic(topic_of(name).removesuffix(".events"), participant)
+            to = commands_topic(prefix_of(name), participant)
             back = topic_of(participant)
             sources |= {to: name, back: participant}
             for word, tells, answers in _talk(step):

@@ -11,6 +11,7 @@ from kafka.structs import TopicPartition as Theirs
 
 from connectors.spec import commands_topic, events_topic
 from consumer.deadletter import notes
+from sagas.participant import COMMANDS
 from sagas.wire import address
 from tailrace.config import Kafka as Brokers
 from tailrace.harness.topics import records
@@ -81,9 +82,8 @@ class Mail:
             "ce_subject": saga, "ce_aggregatetype": aggregate,
         }  # fmt: skip
         headers = [(name, text.encode()) for name, text in said.items()] if reader else []
-        readers = (
-            [reader] if reader else [name for name in SERVICES if f"{topic}.events" in HEARS[name]]
-        )
+        to_all = [name for name in SERVICES if events_topic(topic) in HEARS[name]]
+        readers = [reader] if reader else to_all
         self.bad[key] = readers
         value = None if data is None else data.replace(b"{}", saga.encode())
         self._send([(self._topic(topic, aggregate), key.encode(), value, headers)])
@@ -119,7 +119,7 @@ class Mail:
     def _topic(self, name: str, aggregate: str) -> str:
         """Where Connect would bring it."""
         of = address(aggregate)
-        if of is not None and of.word in ("do", "undo"):
+        if of is not None and of.word in COMMANDS:
             return self.tour.prefix + commands_topic(name, of.participant)
         return self.tour.prefix + events_topic(name)
 
